@@ -1,0 +1,23 @@
+"""Build script: all metadata comes from settings.ini."""
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+parser = ConfigParser(delimiters=['='])
+parser.read(here/'settings.ini', encoding='utf-8')
+cfg = parser['DEFAULT']
+words = lambda key: cfg[key].split()
+
+setup(
+    name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], keywords=words('keywords'),
+    long_description=(here/'README.md').read_text(encoding='utf-8'), long_description_content_type='text/markdown',
+    author=cfg['author'], license='Apache-2.0', python_requires=f">={cfg['min_python']}",
+    classifiers=['Development Status :: 3 - Alpha', 'Intended Audience :: Developers', 'Natural Language :: English',
+                 'Programming Language :: Python :: 3', 'Topic :: Scientific/Engineering :: Artificial Intelligence'],
+    packages=find_packages(include=[f"{cfg['lib_path']}*"]),
+    install_requires=words('requirements'), extras_require={'dev': words('dev_requirements')},
+    entry_points={'console_scripts': cfg['console_scripts'].splitlines(), 'nbdev': [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]},
+    **({'url': cfg['git_url']} if cfg['git_url'] else {}),
+)
