@@ -45,23 +45,29 @@ class Backbone(nn.Module):
             position_ids=(mask.cumsum(1) - 1).clamp(min=0), use_cache=False)
         return out.last_hidden_state[:, L:]   # (B, P, d_llm)
 
-# %% ../nbs/05_backbone.ipynb #byte-tokenizer
+# %% ../nbs/05_backbone.ipynb #phrases
+_PHRASES = ['<|start_prompt|>Dataset description: ', 'A generated hourly series with a daily and a weekly wave.', 'Task description: forecast the next ',
+    ' steps given the previous ', ' steps information; Input statistics: ', 'min value ', ', max value ', ', median value ', ', the trend of input is ',
+    'upward', 'downward', ', top 5 lags are : ', '<|<end_prompt|>|>']
+
 def byte_tokenizer():
-    "A tokenizer with one token for each byte and an end mark: 257 in all"
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    "A tokenizer with one token for each byte, an end mark, and the phrases of a prompt: 270 in all"
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tok = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate([*alphabet, '<|endoftext|>'])}, merges=[]))
     tok.pre_tokenizer, tok.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    tok.add_tokens([AddedToken(p, normalized=False) for p in _PHRASES])
     return PreTrainedTokenizerFast(tokenizer_object=tok, eos_token='<|endoftext|>')
 
 def tiny_backbone(n_layers:int=2, # GPT-2 layers
     dropout:bool=False # active in training
 )->Backbone:
     "A random GPT-2 of width 32, the same one each time"
+    tok = byte_tokenizer()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = GPT2Model(GPT2Config(vocab_size=257, n_positions=1024, n_embd=32, n_layer=n_layers, n_head=4, bos_token_id=256, eos_token_id=256))
-    return Backbone(model, byte_tokenizer(), 'tiny random GPT-2', dropout=dropout)
+        model = GPT2Model(GPT2Config(vocab_size=len(tok), n_positions=1024, n_embd=32, n_layer=n_layers, n_head=4, bos_token_id=256, eos_token_id=256))
+    return Backbone(model, tok, 'tiny random GPT-2', dropout=dropout)
 
 # %% ../nbs/05_backbone.ipynb #weights-sha256
 def weights_sha256(model:nn.Module)->str:
@@ -78,7 +84,7 @@ Backbone.sha256.__set_name__(Backbone, 'sha256')
 # %% ../nbs/05_backbone.ipynb #known
 KNOWN = {   # short name: (hub id, d_llm, vocabulary, layers)
     'gpt2': ('openai-community/gpt2', 768, 50257, 12), 'llama': ('huggyllama/llama-7b', 4096, 32000, 32),
-    'smollm2': ('', 576, 49152, 30), 'tiny': ('', 32, 257, None)}
+    'smollm2': ('', 576, 49152, 30), 'tiny': ('', 32, 270, None)}
 
 def find_backbone(cfg:Config # uses llm_model, llm_path, project_dir
 )->tuple:

@@ -215,13 +215,19 @@ def rotate(folder, # an experiment's folder
     return gone
 
 # %% ../nbs/07_checkpoint.ipynb #inspect-text
-def inspect_text(path # checkpoint file
+def inspect_text(path # checkpoint file, its folder, or an experiment's folder
 )->str:
-    "Step, epoch, best loss, state and config of a checkpoint, as lines of text; reads no tensor, verifies nothing"
-    m = peek(path)
-    c = Config(**m['config'])
-    rows = dict(file=path, size=f'{Path(path).stat().st_size/1e6:.1f} MB', epoch=f"{m['epoch']} completed of at most {c.train_epochs}", global_step=m['global_step'],
+    "Step, epoch, best loss, state and config of a checkpoint (of a folder: each in a line, then the newest) as text; reads no tensor, verifies nothing"
+    path = Path(path)
+    found = find_checkpoints(path) or ([look(path/'checkpoint.pt')] if (path/'checkpoint.pt').is_file() else [look(path)])
+    lines = [f.error or f'{f.path}: step {f.step}, epoch {f.meta["epoch"]}, best validation MSE {f.meta["val_loss_min"]:.6g}' for f in found] if len(found) > 1 else []
+    if not (whole := [f for f in found if not f.error]): raise CheckpointError('; '.join(f.error for f in found))
+    return '\n'.join(lines + [''] * bool(lines) + [_describe(whole[0])])
+
+def _describe(f):
+    m, c = f.meta, Config(**f.meta['config'])
+    rows = dict(file=f.path, size=f'{f.path.stat().st_size/1e6:.1f} MB', epoch=f"{m['epoch']} completed of at most {c.train_epochs}", global_step=m['global_step'],
         position=f"{m['position']} windows into the epoch", best=f"validation MSE {m['val_loss_min']:.6g}" + (f", step {m['best']['step']}" if m['best'] else ''),
         finished=m['finished'] or 'no', backbone=f"{m['backbone']['name']}, {c.llm_layers} layers, sha256 {m['backbone']['sha256'][:16]}",
-        data=f"{m['data']['source']}, sha256 {m['data']['sha256'][:16]}", verified='no: this reads no tensor (resume and evaluate verify)')
+        data=f"{m['data']['source']}, sha256 {m['data']['sha256'][:16]}", verified='no, no tensor was read (resume and evaluate verify)')
     return '\n'.join(f'{k:12} {v}' for k, v in rows.items()) + '\nconfig\n' + '\n'.join(f'  {k} = {v!r}' for k, v in m['config'].items())

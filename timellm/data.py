@@ -178,7 +178,7 @@ def make_data(df:pd.DataFrame, # as read: a `date` column and numeric ones
     return Data(**splits, columns=list(d.columns), mean=mean, std=std, dates=d.index, source=str(name), sha256=sha)
 
 # %% ../nbs/03_data.ipynb #synthetic-frame
-def synthetic_frame(n_rows:int=4600, # hours
+def synthetic_frame(n_rows:int=2400, # hours
     seed:int=0 # of the noise
 )->pd.DataFrame:
     "A generated hourly table with columns date, load, temperature"
