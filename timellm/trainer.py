@@ -181,7 +181,7 @@ def save(self:Trainer, best:bool=False): # best: as `checkpoint`, else as a step
     self.accelerator.wait_for_everyone()
 
 # %% ../nbs/08_trainer.ipynb #measured
-def _measured(windows, stride, n): return f'all {n:,} windows' if stride == 1 else f'every {stride}th of {len(windows):,} windows'
+def _measured(windows, stride, n): return f'all {n:,} windows' if stride == 1 else f'{n:,} of {len(windows):,} windows, eval_stride {stride}'
 
 @patch
 def measure(self:Trainer, split:str)->dict: # val or test
@@ -274,7 +274,7 @@ def tell(self:Trainer, bar, loss:float):
     bar.update()
     bar.set_postfix(loss=f'{loss:.4f}', refresh=False)
     now, p = time.monotonic(), self.progress
-    if not self.last_line: self.last_line, self._mark = now, p.global_step - 1
+    if p.loss_steps == 1 or not self.last_line: self.last_line, self._mark = now, p.global_step   # the first of an epoch, after the validation
     if now - self.last_line < 30: return
     pace = (now - self.last_line)/(p.global_step - self._mark)
     left = (len(self.data.train) - p.position)//self.windows_per_step
@@ -386,7 +386,7 @@ def plan_text(cfg:Config, # the run
     saves = [f'{s} (epoch {(s - 1)//p["steps_per_epoch"] + 1})' for s in p['saves']]
     saves = ', '.join(saves if len(saves) < 6 else [*saves[:3], '...', *saves[-2:]])
     size = f"{p['checkpoint_bytes']/1e6:,.0f} MB ({p['n_trained']:,} trained weights, and two numbers of Adam for each)" if p['n_trained'] else 'known once the backbone is there'
-    thin = f', between epochs every {c.eval_stride}th window' if c.eval_stride > 1 else ''
+    thin = f'; between epochs with eval_stride {c.eval_stride}' if c.eval_stride > 1 else ''
     rows = dict(directory=p['folder'], data=p['source'], train=f"{p['train']:,} windows, {p['steps_per_epoch']} steps per epoch of {c.batch_size} windows, the last partial batch dropped",
         validation=_batches(p['val'], c.eval_batch_size) + thin, test=_batches(p['test'], c.eval_batch_size) + thin,
         epochs=f"at most {c.train_epochs} ({p['total_steps']:,} steps), patience {c.patience}", saves=f'steps {saves}; {kept} kept, and the best after each epoch that improves', checkpoint=size)

@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""What is made from the notebooks and settings.ini: python tools/build.py readme | quickstart | docs ...
+
+readme      README.md from nbs/index.ipynb
+quickstart  the git address in the quickstart's first cell, from settings.ini (none set: the cell asks for a wheel)
+docs        the site in _docs/, without Quarto: nbdev applies its directives, smalldocs renders (outputs as saved)
+"""
+import re, shutil, subprocess, sys, tempfile
+from pathlib import Path
+
+from execnb.nbio import read_nb, write_nb
+from nbdev.config import get_config
+
+TOP = Path(__file__).resolve().parent.parent
+NOTEBOOK = re.compile(r'\]\((?:\./)?(\w+\.ipynb)')
+
+def readme():
+    parts = []
+    for c in read_nb(TOP/'nbs'/'index.ipynb').cells:
+        if c.cell_type == 'markdown': parts.append(NOTEBOOK.sub(r'](nbs/\1', c.source))
+        elif '#| hide' not in c.source: parts.append(f'```python\n{c.source}\n```')
+    address = get_config().git_url
+    if address: parts.insert(1, f'[![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/'
+        f'{get_config().user}/{get_config().repo}/blob/{get_config().branch}/nbs/00_colab_quickstart.ipynb)')
+    (TOP/'README.md').write_text('<!-- made from nbs/index.ipynb by tools/build.py readme -->\n\n' + '\n\n'.join(parts) + '\n', encoding='utf-8')
+
+def quickstart():
+    path, address = TOP/'nbs'/'00_colab_quickstart.ipynb', get_config().git_url
+    nb = read_nb(path)
+    cell = next(c for c in nb.cells if c.cell_type == 'code')
+    cell.source, n = re.subn(r"(?m)^GIT_ADDRESS = '.*'$", f"GIT_ADDRESS = '{'git+' + address if address else ''}'", cell.source)
+    if n != 1: sys.exit(f'{path}: the first code cell has no line GIT_ADDRESS = ...')
+    write_nb(nb, path)
+
+def docs():
+    from nbdev.doclinks import _build_modidx
+    from nbdev.quarto import nbdev_sidebar, refresh_quarto_yml
+    from nbdev.serve import proc_nbs
+    refresh_quarto_yml()
+    _build_modidx()
+    nbdev_sidebar.__wrapped__()
+    with tempfile.TemporaryDirectory() as tmp:
+        site = Path(tmp)/'site'
+        shutil.copytree(proc_nbs(force=True, n_workers=1), site, ignore=shutil.ignore_patterns('_docs'))
+        pages = {p.name: re.sub(r'^\d+_', '', p.name) for p in site.glob('*.ipynb')}   # as Quarto names them: 01_config -> config
+        for old, new in pages.items(): (site/old).rename(site/new)
+        for p in [*site.glob('*.ipynb'), *site.glob('*.yml')]:
+            text = p.read_text(encoding='utf-8')
+            for old, new in pages.items(): text = re.sub(rf'(?<![\w.-]){re.escape(old)}', new, text)
+            text = re.sub(r'output-file: [^\\\n]*\\n', '', text)
+            host = f'{get_config().doc_host}{get_config().doc_baseurl}'.rstrip('/') + '/'
+            p.write_text(text.replace(f']({host}', '](./'), encoding='utf-8')
+        for command in (['render', '--strict'], ['check']): subprocess.run(['smalldocs', *command, str(site)], check=True)
+        shutil.rmtree(TOP/'_docs', ignore_errors=True)
+        shutil.move(site/'_docs', TOP/'_docs')
+
+if __name__ == '__main__':
+    made = dict(readme=readme, quickstart=quickstart, docs=docs)
+    if not sys.argv[1:] or set(sys.argv[1:]) - set(made): sys.exit(__doc__)
+    for name in sys.argv[1:]: made[name]()
