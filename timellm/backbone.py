@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, GPT2Config, GPT2Model, PreTrainedTokenizerFast
 from transformers.utils import logging as hf_logging
@@ -38,7 +39,8 @@ class Backbone(nn.Module):
     def forward(self, ids, mask, patches):   # (B, L), (B, L), (B, P, d_llm)
         L, P = ids.shape[1], patches.shape[1]
         if L + P > (most := getattr(self.model.config, 'max_position_embeddings', None) or L + P):
-            raise TimeLLMError(f'a prompt of {L} tokens and {P} patches need {L + P} positions, {self.name} has {most}: take prompt=short, a shorter description, or a larger stride')
+            raise TimeLLMError(f'a prompt of {L} tokens and {P} patches need {L + P} positions, {self.name} has {most}: '
+                'take prompt=short, a shorter description, or a larger stride')
         words = self.model.get_input_embeddings()(ids)   # (B, L, d_llm)
         mask = torch.cat([mask, mask.new_ones(len(ids), P)], 1)   # (B, L + P)
         out = self.model(inputs_embeds=torch.cat([words, patches.to(words.dtype)], 1), attention_mask=mask,
@@ -52,7 +54,6 @@ _PHRASES = ['<|start_prompt|>Dataset description: ', 'A generated hourly series 
 
 def byte_tokenizer():
     "A tokenizer with one token for each byte, an end mark, and the phrases of a prompt: 270 in all"
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tok = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate([*alphabet, '<|endoftext|>'])}, merges=[]))
     tok.pre_tokenizer, tok.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
@@ -95,12 +96,14 @@ def find_backbone(cfg:Config # uses llm_model, llm_path, project_dir
         looked = [Path(cfg.project_dir)/cfg.llm_path, Path(cfg.llm_path)]
         for p in looked:
             if p.is_dir(): return 'folder', p, ''
-        if not hub or not Path(cfg.llm_path).as_posix().endswith(hub): raise TimeLLMError(
-            f"llm_path={cfg.llm_path!r} is no folder; looked in {' and '.join(dict.fromkeys(str(p.absolute()) for p in looked))}. {_how(hub, looked[0])}")
+        if not hub or not Path(cfg.llm_path).as_posix().endswith(hub):
+            where = ' and '.join(dict.fromkeys(str(p.absolute()) for p in looked))
+            raise TimeLLMError(f'llm_path={cfg.llm_path!r} is no folder; looked in {where}. {_how(hub, looked[0])}')
         return 'hub', hub, f'{looked[0]} is not there: taking {hub} from the hub'
     if low in ('smollm2', 'tiny'): return low, None, ''
-    if Path(cfg.llm_model).expanduser().is_dir(): return 'folder', Path(cfg.llm_model).expanduser(), ''
-    if cfg.llm_model[0] in './~\\': raise TimeLLMError(f'llm_model={cfg.llm_model!r} is no folder; looked in {Path(cfg.llm_model).expanduser().absolute()}. {_how("", cfg.llm_model)}')
+    if (p := Path(cfg.llm_model).expanduser()).is_dir(): return 'folder', p, ''
+    if cfg.llm_model[0] in './~\\':
+        raise TimeLLMError(f'llm_model={cfg.llm_model!r} is no folder; looked in {p.absolute()}. {_how("", cfg.llm_model)}')
     return 'hub', hub, ''
 
 def _how(hub, folder): return (f"Put a model there (on a machine with internet: hf download {hub or 'openai-community/gpt2'} --local-dir {folder}), "
@@ -130,12 +133,13 @@ def load_pretrained(src, # folder or hub id
     finally:
         hf_logging.set_verbosity(old)
         if bars: hf_logging.enable_progress_bar()
-    if missing := sorted(info['missing_keys']): raise TimeLLMError(f"{name} lacks weights: {', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}. Get it again, whole")
+    if missing := sorted(info['missing_keys']):
+        raise TimeLLMError(f"{name} lacks weights: {', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}. Get it again, whole")
     return Backbone(model, tokenizer, name, revision or getattr(config, '_commit_hash', None) or '', dropout)
 
 def _check_layers(config, n, name):
-    if getattr(config, 'is_encoder_decoder', False): raise TimeLLMError(f'{name} is an encoder-decoder ({config.model_type}): take a decoder such as GPT2, LLAMA or smollm2')
-    if (have := getattr(config, 'num_hidden_layers', None)) is None: raise TimeLLMError(f'{name} ({config.model_type}) has no num_hidden_layers: it is no language model of one stack')
+    have = None if getattr(config, 'is_encoder_decoder', False) else getattr(config, 'num_hidden_layers', None)
+    if have is None: raise TimeLLMError(f'{name} ({config.model_type}) is no single stack of layers: take a decoder such as GPT2, LLAMA or smollm2')
     if n > have: raise TimeLLMError(f'llm_layers={n}, and {name} has {have}: take {have} or fewer')
 
 # %% ../nbs/05_backbone.ipynb #smollm2-folder

@@ -21,11 +21,15 @@ from .config import *
 class CheckpointError(TimeLLMError):
     "A checkpoint is missing, damaged, or of another run; the message names the file and the cause"
 
+def _unreadable(path, e):
+    if isinstance(e, FileNotFoundError): return CheckpointError(f'{path} is not there')
+    return CheckpointError(f"{path} is damaged or no checkpoint of timellm: {type(e).__name__}: {(str(e).splitlines() or [''])[0]}")
+
 def verify(path)->None:
     "Read a checkpoint file whole and compare all its checksums; `CheckpointError` names file and cause"
     try:
         with zipfile.ZipFile(path) as z: bad = z.testzip()
-    except Exception as e: raise CheckpointError(f'{path} is damaged or no checkpoint: {type(e).__name__}: {e}') from e   # zipfile raises many kinds on damage
+    except Exception as e: raise _unreadable(path, e) from e   # zipfile raises many kinds on damage
     if bad: raise CheckpointError(f'{path} is damaged: the checksum of {bad} inside it is wrong')
 
 # %% ../nbs/07_checkpoint.ipynb #identity
@@ -33,7 +37,7 @@ def identity(path)->str:
     "The id that torch wrote into a checkpoint file, made from its content; reads a few bytes"
     try:
         with zipfile.ZipFile(path) as z: return z.read(next(n for n in z.namelist() if n.endswith('.data/serialization_id'))).decode()
-    except Exception as e: raise CheckpointError(f'{path} is damaged or no checkpoint: {type(e).__name__}: {e}') from e
+    except Exception as e: raise _unreadable(path, e) from e
 
 # %% ../nbs/07_checkpoint.ipynb #format
 FORMAT = 1   # raised when the content of a checkpoint changes its meaning
@@ -62,10 +66,10 @@ def save_checkpoint(state:dict, # tensors and plain types only
 # %% ../nbs/07_checkpoint.ipynb #read
 def _read(path, device):
     try: state = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError as e: raise CheckpointError(f'{path} is not there') from e
-    except Exception as e: raise CheckpointError(f'{path} is damaged or no checkpoint of timellm: {type(e).__name__}: {str(e).splitlines()[0] if str(e) else ""}') from e
+    except Exception as e: raise _unreadable(path, e) from e
     have = state.get('format') if isinstance(state, dict) else None
-    if have != FORMAT: raise CheckpointError(f"{path} has {'no format version: it was not written by timellm' if have is None else f'format {have}, this version reads {FORMAT}: take the timellm that wrote it'}")
+    if have is None: raise CheckpointError(f'{path} has no format version: it was not written by timellm')
+    if have != FORMAT: raise CheckpointError(f'{path} has format {have}, this version reads {FORMAT}: take the timellm that wrote it')
     return state
 
 def peek(path)->dict:
@@ -126,9 +130,9 @@ def resolve(path, # file or folder; relative: below the present folder, the proj
     for p in looked:
         for q in ([p/'checkpoint.pt', p/'checkpoint'] if p.is_dir() else [p]):
             if q.is_file(): return q
-    there = [str(f.path) for f in find_checkpoints(bases[-1])]
-    raise CheckpointError(f"no checkpoint at {path!r}; looked at {', '.join(str(p.absolute()) for p in looked)}. "
-        + (f"Found in this experiment's folder: {', '.join(there)}" if there else f'The experiment has none yet ({bases[-1]}). Take auto to start'))
+    there = [str(f.path.relative_to(bases[-1])) for f in find_checkpoints(bases[-1])]
+    raise CheckpointError(f"no checkpoint at {path!r}, looked for below {', '.join(str(b.absolute()) for b in bases)}. "
+        + (f"In the last of these there are: {', '.join(there)}" if there else 'The last of these, the experiment, has none yet') + '. Take one of them, auto, or none')
 
 # %% ../nbs/07_checkpoint.ipynb #differences
 def differences(meta:dict, # of a checkpoint
@@ -140,8 +144,9 @@ def differences(meta:dict, # of a checkpoint
     old, new = meta['config'], asdict(cfg)
     names = LOCKED + (LOCKED_TST if cfg.lradj == 'TST' else [])
     lines = [f'{n}: {old.get(n)!r} in the checkpoint, now {new[n]!r}' for n in names if old.get(n) != new[n]]
-    if meta['backbone']['sha256'] != backbone: lines.append(f"backbone: weights of {meta['backbone']['name']} ({meta['backbone']['sha256'][:8]}) in the checkpoint, now others ({backbone[:8]})")
-    if meta['data']['sha256'] != data: lines.append(f"data: values of {meta['data']['source']} ({meta['data']['sha256'][:8]}) in the checkpoint, now others ({data[:8]})")
+    for what, name, now in (('backbone', 'name', backbone), ('data', 'source', data)):
+        was = meta[what]['sha256']
+        if was != now: lines.append(f'{what}: {meta[what][name]} with sha256 {was[:8]}... in the checkpoint, now {now[:8]}...')
     return lines
 
 # %% ../nbs/07_checkpoint.ipynb #choose-auto
@@ -220,14 +225,15 @@ def inspect_text(path # checkpoint file, its folder, or an experiment's folder
     "Step, epoch, best loss, state and config of a checkpoint (of a folder: each in a line, then the newest) as text; reads no tensor, verifies nothing"
     path = Path(path)
     found = find_checkpoints(path) or ([look(path/'checkpoint.pt')] if (path/'checkpoint.pt').is_file() else [look(path)])
-    lines = [f.error or f'{f.path}: step {f.step}, epoch {f.meta["epoch"]}, best validation MSE {f.meta["val_loss_min"]:.6g}' for f in found] if len(found) > 1 else []
     if not (whole := [f for f in found if not f.error]): raise CheckpointError('; '.join(f.error for f in found))
-    return '\n'.join(lines + [''] * bool(lines) + [_describe(whole[0])])
+    line = lambda f: f.error or f"{f.path}: step {f.step}, epoch {f.meta['epoch']}, best validation MSE {f.meta['val_loss_min']:.6g}"
+    return '\n'.join(([*map(line, found), ''] if len(found) > 1 else []) + [_describe(whole[0])])
 
 def _describe(f):
     m, c = f.meta, Config(**f.meta['config'])
-    rows = dict(file=f.path, size=f'{f.path.stat().st_size/1e6:.1f} MB', epoch=f"{m['epoch']} completed of at most {c.train_epochs}", global_step=m['global_step'],
-        position=f"{m['position']} windows into the epoch", best=f"validation MSE {m['val_loss_min']:.6g}" + (f", step {m['best']['step']}" if m['best'] else ''),
-        finished=m['finished'] or 'no', backbone=f"{m['backbone']['name']}, {c.llm_layers} layers, sha256 {m['backbone']['sha256'][:16]}",
+    best = f"validation MSE {m['val_loss_min']:.6g}" + (f", step {m['best']['step']}" if m['best'] and not f.best else '')
+    rows = dict(file=f.path, size=f'{f.path.stat().st_size/1e6:.1f} MB', epoch=f"{m['epoch']} completed of at most {c.train_epochs}",
+        global_step=m['global_step'], position=f"{m['position']} windows into the epoch", best=best, finished=m['finished'] or 'no',
+        backbone=f"{m['backbone']['name']}, {c.llm_layers} layers, sha256 {m['backbone']['sha256'][:16]}",
         data=f"{m['data']['source']}, sha256 {m['data']['sha256'][:16]}", verified='no, no tensor was read (resume and evaluate verify)')
     return '\n'.join(f'{k:12} {v}' for k, v in rows.items()) + '\nconfig\n' + '\n'.join(f'  {k} = {v!r}' for k, v in m['config'].items())

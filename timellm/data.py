@@ -70,7 +70,8 @@ def check_frame(df:pd.DataFrame, # a `date` column and numeric ones
     name # file or name used in errors
 )->pd.DataFrame:
     "`df` with its numeric columns as float64, indexed by date; `TimeLLMError` names row, column and value of what is wrong"
-    if 'date' not in df: raise TimeLLMError(f"{name} has no column 'date'; found: {', '.join(map(str, df.columns))}. Rename the time column to 'date'")
+    if 'date' not in df:
+        raise TimeLLMError(f"{name} has no column 'date'; found: {', '.join(map(str, df.columns))}. Rename the time column to 'date'")
     cols = [c for c in df.columns if c != 'date']
     if not cols: raise TimeLLMError(f"{name} has only a 'date' column: at least one numeric column is needed")
     dates = pd.to_datetime(df['date'], errors='coerce')
@@ -122,12 +123,17 @@ def count_windows(cfg:Config, # uses data, seq_len, pred_len, percent, batch_siz
 )->dict:
     "Windows in train, val and test; `TimeLLMError` where the rows do not suffice"
     b, span = borders(cfg, n_rows), cfg.seq_len + cfg.pred_len
-    if n_rows < b['test'][1]: raise TimeLLMError(f"{name} has {n_rows} rows and the published borders of {cfg.data} need {b['test'][1]}: take data='custom' for a file of another length")
+    if n_rows < b['test'][1]:
+        raise TimeLLMError(f"{name} has {n_rows} rows and the published borders of {cfg.data} need {b['test'][1]}: "
+            "take data='custom' for a file of another length")
     short = {s: (b[s][1] - max(b[s][0], 0)) for s in ('train', 'val', 'test') if b[s][0] < 0 or b[s][1] - b[s][0] < span}
-    if short: raise TimeLLMError(f"{name} has {n_rows} rows, too few for seq_len={cfg.seq_len} and pred_len={cfg.pred_len}: a window takes {span} rows, and "
-        + ', '.join(f'{s} has {n}' for s, n in short.items()) + '. Take a longer file or smaller seq_len and pred_len')
+    if short:
+        raise TimeLLMError(f"{name} has {n_rows} rows, too few for seq_len={cfg.seq_len} and pred_len={cfg.pred_len}: "
+            f"a window takes {span} rows, and " + ', '.join(f'{s} has {n}' for s, n in short.items()) + '. Take a longer file or smaller seq_len and pred_len')
     n = {s: (b[s][1] - b[s][0] - span + 1)*n_channels for s in ('train', 'val', 'test')}
-    if n['train'] < cfg.batch_size: raise TimeLLMError(f"{name} gives {n['train']} training windows, less than one batch of batch_size={cfg.batch_size}: take a smaller batch or more rows")
+    if n['train'] < cfg.batch_size:
+        raise TimeLLMError(f"{name} gives {n['train']} training windows, less than one batch of batch_size={cfg.batch_size}: "
+            'take a smaller batch or more rows')
     return n
 
 # %% ../nbs/03_data.ipynb #windows-2
@@ -166,7 +172,8 @@ def make_data(df:pd.DataFrame, # as read: a `date` column and numeric ones
     "Check, split and scale a table"
     checked = check_frame(df, name)
     if cfg.data in NAMED and set(checked.columns) != set(ETT_COLUMNS):
-        raise TimeLLMError(f"{name} is to be {cfg.data} and has columns {', '.join(checked.columns)} where {', '.join(ETT_COLUMNS)} are expected: take data='custom' for another file")
+        raise TimeLLMError(f"{name} is to be {cfg.data} and has columns {', '.join(checked.columns)} where "
+            f"{', '.join(ETT_COLUMNS)} are expected: take data='custom' for another file")
     d = select_columns(checked, cfg.features, cfg.target, name)
     count_windows(cfg, len(d), d.shape[1], name)
     values, b = d.to_numpy(), borders(cfg, len(d))

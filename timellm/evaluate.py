@@ -25,7 +25,7 @@ def evaluate_windows(model:TimeLLM, # not wrapped
     cfg:Config, # uses eval_batch_size, batch_size
     accelerator:Accelerator, # device, precision, processes
     stride:int=1, # take every n-th window
-    on_batch=lambda done, total: None # called before each batch; may raise to stop
+    on_batch=lambda done, total: None # called before each batch and at the end; may raise to stop
 )->dict:
     "`mse`, `mae` over the windows taken, their number `n`; with stride 1 also `published_mse`, `published_mae` without the last partial batch of `batch_size`"
     index = torch.arange(0, len(windows), stride)
@@ -45,6 +45,7 @@ def evaluate_windows(model:TimeLLM, # not wrapped
                 error = (forecast.double().cpu() - y.double()).unsqueeze(0)   # (1, B, pred_len)
                 each = torch.cat([error.square(), error.abs()]).mean(-1)      # (2, B)
                 total += torch.stack([each.sum(1), (each*first).sum(1)])
+            on_batch(len(batches), len(batches))
     finally: model.train(was_training)
     if world > 1: total = accelerator.reduce(total.to(accelerator.device), 'sum').cpu()
     (mse, mae), (pub_mse, pub_mae) = total.tolist()
@@ -86,6 +87,6 @@ def metrics_text(metrics:dict # from `evaluate`
 )->str:
     "The metrics of `evaluate` as lines of text"
     lines = [f"{s:5} MSE {m['mse']:.6f}  MAE {m['mae']:.6f}  over all {m['n']:,} windows" for s, m in metrics.items()]
-    if 'published_mse' in (m := metrics.get('test', {})): lines.append(f"test  MSE {m['published_mse']:.6f}  MAE {m['published_mae']:.6f}  as published: "
-        f"last partial batch dropped, {m['published_n']:,} windows")
+    if 'published_mse' in (m := metrics.get('test', {})):
+        lines.append(f"test  MSE {m['published_mse']:.6f}  MAE {m['published_mae']:.6f}  as published: last partial batch dropped, {m['published_n']:,} windows")
     return '\n'.join(lines)

@@ -71,7 +71,9 @@ class TimeLLM(nn.Module):
         backbone:Backbone, # from `load_backbone`
         num_tokens:int=1000): # text prototypes
         super().__init__()
-        if cfg.d_ff > backbone.d_llm: raise TimeLLMError(f'd_ff={cfg.d_ff} features of the output are to be kept, and {backbone.name} has {backbone.d_llm}: take d_ff={backbone.d_llm} or less')
+        if cfg.d_ff > backbone.d_llm:
+            raise TimeLLMError(f'd_ff={cfg.d_ff} features of the output are to be kept, and {backbone.name} has {backbone.d_llm}: '
+                f'take d_ff={backbone.d_llm} or less')
         self.backbone, self.d_ff = backbone, cfg.d_ff
         self.patch_embedding = PatchEmbedding(cfg)
         self.mapping_layer = nn.Linear(len(backbone.embeddings), num_tokens)

@@ -9,8 +9,8 @@ __all__ = ['default_preset', 'resume_text', 'Panel']
 import html, json, os
 from pathlib import Path
 
-import ipywidgets as W
-import torch
+import ipywidgets as W, torch
+from fastcore.basics import patch
 
 from .checkpoint import *
 from .config import *
@@ -32,9 +32,9 @@ def resume_text(cfg:Config # uses resume_from_checkpoint and what names the expe
         found = [f for f in find_checkpoints(experiment_dir(cfg)) if not f.error]
         if not found: return 'auto: no checkpoint yet, a fresh start'
     elif (found := [look(resolve(how, cfg))])[0].error: raise CheckpointError(found[0].error)
-    m = found[0].meta
-    return f"{found[0].path.relative_to(Path(cfg.project_dir)) if found[0].path.is_relative_to(cfg.project_dir) else found[0].path}: step {m['global_step']}, " \
-        f"epoch {m['epoch']} completed, best validation MSE {m['val_loss_min']:.6g}" + (f", finished: {m['finished']}" if m['finished'] else '')
+    m, path, folder = found[0].meta, found[0].path, experiment_dir(cfg)
+    return (f"{path.relative_to(folder) if path.is_relative_to(folder) else path}: step {m['global_step']}, epoch {m['epoch']} completed, "
+        f"best validation MSE {m['val_loss_min']:.6g}" + (f", finished: {m['finished']}" if m['finished'] else ''))
 
 # %% ../nbs/11_panel.ipynb #panel-2
 class Panel:
@@ -47,12 +47,13 @@ class Panel:
         base = make_config(self.preset, **self.settings)
         self.file, self.shape = Path(base.project_dir)/'quickstart_choices.json', data_shape(base)
         kept = self.read_choices()
-        self.resume = W.Text(value=kept.get('resume_from_checkpoint', base.resume_from_checkpoint), description='Resume from', placeholder='auto, none, or a path', continuous_update=False)
-        self.batch = W.IntText(value=kept.get('batch_size', base.batch_size), description='Batch size')
+        self.resume = W.Text(kept.get('resume_from_checkpoint', base.resume_from_checkpoint), description='Resume from',
+            placeholder='auto, none, or a path', continuous_update=False)
+        self.batch = W.IntText(kept.get('batch_size', base.batch_size), description='Batch size')
         self.info = W.HTML()
         self.widget = W.VBox([self.resume, self.batch, self.info])
         for w in (self.resume, self.batch):
-            w.layout.width = '90%' if w is self.resume else '12em'
+            w.layout.width, w.style.description_width = '90%' if w is self.resume else '13em', '7em'
             w.observe(self.changed, 'value')
         self.changed()
     def choices(self): return dict(resume_from_checkpoint=self.resume.value.strip(), batch_size=self.batch.value)
@@ -60,9 +61,7 @@ class Panel:
         "The run that the panel shows; `ConfigError` if it is not possible"
         return make_config(self.preset, **{**self.settings, **self.choices()})
 
-# %% ../nbs/11_panel.ipynb #fastcore-basics-import-patch
-from fastcore.basics import patch
-
+# %% ../nbs/11_panel.ipynb #changed
 @patch
 def changed(self:Panel, change=None):
     "Show where the present choices lead, and keep them if that is possible"

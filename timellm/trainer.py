@@ -44,7 +44,8 @@ def make_schedule(cfg:Config, # uses lradj, learning_rate, pct_start, train_epoc
     steps_per_epoch:int # of TST's cycle
 ):
     "A torch scheduler: stepped by step under TST, by epoch otherwise"
-    if cfg.lradj == 'TST': return OneCycleLR(optimizer, max_lr=cfg.learning_rate, pct_start=cfg.pct_start, epochs=cfg.train_epochs, steps_per_epoch=steps_per_epoch)
+    if cfg.lradj == 'TST':
+        return OneCycleLR(optimizer, cfg.learning_rate, epochs=cfg.train_epochs, steps_per_epoch=steps_per_epoch, pct_start=cfg.pct_start)
     return LambdaLR(optimizer, lambda epoch: rate_factor(cfg.lradj, epoch, cfg.learning_rate))
 
 # %% ../nbs/08_trainer.ipynb #code-2
@@ -120,12 +121,14 @@ def say(self:Trainer, text:str):
 @patch
 def say_parameters(self:Trainer):
     "What this run is made of, setting by setting"
-    c, b = self.cfg, self.bare.backbone
-    if c.data == 'synthetic' or b.name.startswith('tiny random'): self.say('NOTE: a generated series or a random network: the numbers of this run mean nothing')
+    c, b, a, d = self.cfg, self.bare.backbone, self.accelerator, self.data
+    if c.data == 'synthetic' or b.name.startswith('tiny random'):
+        self.say('NOTE: a generated series or a random network: the numbers of this run mean nothing')
     self.say('Parameters: ' + ', '.join(f'{k}={v!r}' for k, v in asdict(c).items()))
-    self.say(f'Backbone: {b.name}, {c.llm_layers} layers, {sum(p.numel() for p in b.parameters()):,} frozen weights; {self.n_trained:,} trained weights')
-    self.say(f'Device: {self.accelerator.device}, precision {self.accelerator.mixed_precision.replace("no", "fp32")}, {self.accelerator.num_processes} process(es)')
-    self.say(f"Data: {self.data.source}: {', '.join(f'{n} {len(getattr(self.data, n)):,} windows' for n in ('train', 'val', 'test'))}; {self.steps_per_epoch} steps an epoch")
+    frozen = sum(p.numel() for p in b.parameters())
+    self.say(f'Backbone: {b.name}, {c.llm_layers} layers, {frozen:,} frozen weights; {self.n_trained:,} trained weights')
+    self.say(f'Device: {a.device}, precision {a.mixed_precision.replace("no", "fp32")}, {a.num_processes} process(es)')
+    self.say(f'Data: {d.source}: {len(d.train):,} windows to train, {len(d.val):,} to validate, {len(d.test):,} to test; {self.steps_per_epoch} steps an epoch')
 
 # %% ../nbs/08_trainer.ipynb #batches
 @patch
@@ -143,8 +146,7 @@ def train_step(self:Trainer, i:torch.Tensor)->float: # window numbers of all pro
     ids, mask = self.prompter(x)
     loss = F.mse_loss(self.model(x.to(device), ids.to(device), mask.to(device)), y.to(device))
     value = acc.reduce(loss.detach(), 'mean').item()
-    if not math.isfinite(value): raise NonFiniteLoss(f'the loss of step {p.global_step + 1} is {value} at learning rate {self.lr:g}; nothing was saved since, '
-        f'the last checkpoint is as it was. Take a smaller learning_rate{", or precision=fp32" if acc.mixed_precision != "no" else ""}')
+    if not math.isfinite(value): raise self.non_finite(f'the loss of step {p.global_step + 1} is {value}')
     acc.backward(loss)
     self.optimizer.step()
     self.optimizer.zero_grad()
@@ -152,7 +154,14 @@ def train_step(self:Trainer, i:torch.Tensor)->float: # window numbers of all pro
     p.global_step, p.position, p.loss_sum, p.loss_steps = p.global_step + 1, p.position + len(i), p.loss_sum + value, p.loss_steps + 1
     return value
 
-Trainer.lr = property(lambda self: self.optimizer.param_groups[0]['lr'])
+@patch(as_prop=True)
+def lr(self:Trainer): return self.optimizer.param_groups[0]['lr']
+
+@patch
+def non_finite(self:Trainer, what:str)->NonFiniteLoss:
+    "The error for a number that is not finite"
+    return NonFiniteLoss(f'{what}, at learning rate {self.lr:g}; it was not saved, the last checkpoint is as it was. Take a smaller learning_rate'
+        + (', or precision=fp32' if self.accelerator.mixed_precision != 'no' else ''))
 
 # %% ../nbs/08_trainer.ipynb #state-dict
 @patch
@@ -170,8 +179,7 @@ def save(self:Trainer, best:bool=False): # best: as `checkpoint`, else as a step
     if self.accelerator.is_main_process:
         state = self.state_dict()
         if bad := [k for k, v in state['model'].items() if not torch.isfinite(v).all()]:
-            raise NonFiniteLoss(f'after step {self.progress.global_step} (learning rate {self.lr:g}) weights are no longer finite: {", ".join(bad)}. '
-                'They were not saved, the last checkpoint is as it was. Take a smaller learning_rate')
+            raise self.non_finite(f'after step {self.progress.global_step} weights are no longer finite: {", ".join(bad)}')
         step = self.progress.global_step
         if best: self.progress.best = dict(step=step, id=save_checkpoint(state, self.dir/'checkpoint'))
         else:
@@ -197,16 +205,17 @@ def end_epoch(self:Trainer):
     "Validate, test, judge, move the schedule, write history and checkpoints"
     p, c = self.progress, self.cfg
     val, test = self.measure('val'), self.measure('test')
-    row = dict(epoch=p.epoch + 1, global_step=p.global_step, lr=self.lr, train_loss=p.loss_sum/max(p.loss_steps, 1), val_mse=val['mse'], val_mae=val['mae'],
-        test_mse=test['mse'], test_mae=test['mae'])
-    if not math.isfinite(row['val_mse']): raise NonFiniteLoss(f"the validation loss after step {p.global_step} is {row['val_mse']} at learning rate {self.lr:g}; the last checkpoint is as it was. Take a smaller learning_rate")
+    if not math.isfinite(val['mse']): raise self.non_finite(f"the validation loss after step {p.global_step} is {val['mse']}")
+    row = dict(epoch=p.epoch + 1, global_step=p.global_step, lr=self.lr, train_loss=p.loss_sum/max(p.loss_steps, 1),
+        val_mse=val['mse'], val_mae=val['mae'], test_mse=test['mse'], test_mae=test['mae'])
     best = p.judge(val['mse'])
     p.history.append(dict(row, best=best))
     p.epoch, p.position, p.loss_sum, p.loss_steps = p.epoch + 1, 0, 0., 0
     if c.lradj != 'TST': self.schedule.step()
+    verdict = 'best so far, saved as checkpoint' if best else f'no improvement for {p.counter} of {c.patience} epochs'
     self.say(f"Epoch {p.epoch}/{c.train_epochs}, step {p.global_step}, learning rate {row['lr']:.3g}: train loss {row['train_loss']:.6f}, "
-        f"validation MSE {val['mse']:.6f} ({_measured(self.data.val, c.eval_stride, val['n'])}), test MSE {test['mse']:.6f} MAE {test['mae']:.6f} "
-        f"({_measured(self.data.test, c.eval_stride, test['n'])}); " + ('best so far, saved as checkpoint' if best else f'no improvement for {p.counter} of {c.patience} epochs'))
+        f"validation MSE {val['mse']:.6f} ({_measured(self.data.val, c.eval_stride, val['n'])}), "
+        f"test MSE {test['mse']:.6f} MAE {test['mae']:.6f} ({_measured(self.data.test, c.eval_stride, test['n'])}); {verdict}")
     if best: self.save(best=True)
     self.write_metrics()
     if p.finished(c) or c.save_steps and p.global_step % c.save_steps == 0: self.save()
@@ -229,7 +238,8 @@ def fit(self:Trainer)->Progress:
     try:
         with self.catch_signals():
             while not p.finished(self.cfg):
-                with progress_bar(f'epoch {p.epoch + 1}/{self.cfg.train_epochs}', self.steps_per_epoch, p.position//self.windows_per_step, self.accelerator.is_main_process) as bar:
+                done, main = p.position//self.windows_per_step, self.accelerator.is_main_process
+                with progress_bar(f'epoch {p.epoch + 1}/{self.cfg.train_epochs}', self.steps_per_epoch, done, main) as bar:
                     for i in self.batches():
                         loss = self.train_step(i)
                         self.tell(bar, loss)
@@ -240,7 +250,8 @@ def fit(self:Trainer)->Progress:
                 self.end_epoch()
             if self.saved_step != p.global_step: self.save()
     except _Stop: self.stop()
-    self.say(f'Finished: {p.finished(self.cfg)}. ' + (f"Best validation MSE {p.val_loss_min:.6f} at step {p.best['step']}: {self.dir/'checkpoint'}" if p.best else 'No checkpoint is the best one'))
+    best = f"best validation MSE {p.val_loss_min:.6f} at step {p.best['step']}: {self.dir/'checkpoint'}" if p.best else 'no best checkpoint'
+    self.say(f'Finished: {p.finished(self.cfg)}; {best}')
     return p
 
 # %% ../nbs/08_trainer.ipynb #code-3
@@ -278,8 +289,8 @@ def tell(self:Trainer, bar, loss:float):
     if now - self.last_line < 30: return
     pace = (now - self.last_line)/(p.global_step - self._mark)
     left = (len(self.data.train) - p.position)//self.windows_per_step
-    self.say(f'Epoch {p.epoch + 1}/{self.cfg.train_epochs}, step {p.global_step}: loss {loss:.6f}, mean {p.loss_sum/p.loss_steps:.6f}, learning rate {self.lr:.3g}, '
-        f'{pace:.2f} s a step, {left} steps ({pace*left/60:.0f} min) left in the epoch')
+    self.say(f'Epoch {p.epoch + 1}/{self.cfg.train_epochs}, step {p.global_step}: loss {loss:.6f}, mean {p.loss_sum/p.loss_steps:.6f}, '
+        f'learning rate {self.lr:.3g}, {pace:.2f} s a step, {left} steps ({pace*left/60:.0f} min) left in the epoch')
     self.last_line, self._mark = now, p.global_step
 
 # %% ../nbs/08_trainer.ipynb #resume
@@ -293,7 +304,8 @@ def resume(self:Trainer):
         found = look(resolve(how, c, self.rep))
         if found.error: raise CheckpointError(found.error)
         if lines := differences(found.meta, c, self.backbone_sha, self.data.sha256):
-            raise CheckpointError(f'{found.path} cannot be resumed with these settings, nothing was changed:\n- ' + '\n- '.join(lines) + '\nTake the old values, or start anew with --resume_from_checkpoint none')
+            raise CheckpointError(f'{found.path} cannot be resumed with these settings, nothing was changed:\n- ' + '\n- '.join(lines)
+                + '\nTake the old values, or start anew with --resume_from_checkpoint none')
     state = load_checkpoint(found.path) if found else None
     self.accelerator.wait_for_everyone()
     if state: self.load_state(state, found)
@@ -342,10 +354,12 @@ def say_resumed(self:Trainer, state:dict, found:Found):
     for k, v in asdict(c).items():
         if old.get(k) != v and k not in ('resume_from_checkpoint', 'project_dir'): self.say(f'Changed on resume: {k} {old.get(k)!r} -> {v!r}')
     if state['windows_per_step'] != self.windows_per_step:
-        self.say(f'{state["windows_per_step"]} windows a step became {self.windows_per_step}: goes on after the {p.position:,} windows that this epoch has used, in the same order; '
-            f'{self.steps_per_epoch} steps an epoch from now on. The result is no longer bit-equal to an uninterrupted run')
+        where = f'goes on after the {p.position:,} windows that this epoch has used, in the same order; ' if p.position else ''
+        self.say(f'{state["windows_per_step"]} windows a step became {self.windows_per_step}: {where}{self.steps_per_epoch} steps an epoch '
+            'from now on. The result is no longer bit-equal to an uninterrupted run')
     if p.best and not found.best and not best_is_there(found, self.dir):
-        self.say(f"Its best checkpoint (step {p.best['step']}, validation MSE {p.val_loss_min:.6f}) is not there: the next epoch's becomes the best, early stopping counts anew")
+        self.say(f"Its best checkpoint (step {p.best['step']}, validation MSE {p.val_loss_min:.6f}) is not there: "
+            "the next epoch's becomes the best, early stopping counts anew")
         p.best, p.val_loss_min, p.counter = None, float('inf'), 0
     if why := p.finished(c): self.say(f'This run is finished ({why}): nothing to do. To go on raise train_epochs or patience')
 
@@ -366,7 +380,7 @@ def train(cfg:Config, # the run
 def plan(cfg:Config, # the run
     shape:tuple=None # from `data_shape`, to save reading the data again
 )->dict:
-    "Sizes of a run as a dict: folder, source, windows of each split, steps_per_epoch, total_steps, saves (steps), n_trained and checkpoint_bytes (None where the backbone is not known)"
+    "Sizes of a run: folder, source, train, val, test (windows), steps_per_epoch, total_steps, saves (steps), n_trained, checkpoint_bytes (None: backbone not known)"
     rows, channels, source = shape or data_shape(cfg)
     windows = count_windows(cfg, rows, channels, source)
     steps = windows['train']//cfg.batch_size
@@ -385,9 +399,13 @@ def plan_text(cfg:Config, # the run
     p, c, kept = plan(cfg, shape), cfg, f'the newest {cfg.save_total_limit}' if cfg.save_total_limit else 'all'
     saves = [f'{s} (epoch {(s - 1)//p["steps_per_epoch"] + 1})' for s in p['saves']]
     saves = ', '.join(saves if len(saves) < 6 else [*saves[:3], '...', *saves[-2:]])
-    size = f"{p['checkpoint_bytes']/1e6:,.0f} MB ({p['n_trained']:,} trained weights, and two numbers of Adam for each)" if p['n_trained'] else 'known once the backbone is there'
+    size = f"{p['checkpoint_bytes']/1e6:,.0f} MB ({p['n_trained']:,} trained weights, and two numbers of Adam for each)" if p['n_trained'] else \
+        'known once the backbone is there'
     thin = f'; between epochs with eval_stride {c.eval_stride}' if c.eval_stride > 1 else ''
-    rows = dict(directory=p['folder'], data=p['source'], train=f"{p['train']:,} windows, {p['steps_per_epoch']} steps per epoch of {c.batch_size} windows, the last partial batch dropped",
+    rows = dict(directory=p['folder'], data=p['source'],
+        train=f"{p['train']:,} windows, {p['steps_per_epoch']} steps per epoch of {c.batch_size} windows, the last partial batch dropped",
         validation=_batches(p['val'], c.eval_batch_size) + thin, test=_batches(p['test'], c.eval_batch_size) + thin,
-        epochs=f"at most {c.train_epochs} ({p['total_steps']:,} steps), patience {c.patience}", saves=f'steps {saves}; {kept} kept, and the best after each epoch that improves', checkpoint=size)
+        epochs=f"at most {c.train_epochs} ({p['total_steps']:,} steps), patience {c.patience}",
+        saves=f'steps {saves}; {kept} kept, and the best after each epoch that improves',
+        checkpoint=size)
     return '\n'.join(f'{k:11} {v}' for k, v in rows.items())

@@ -48,6 +48,7 @@ def docs():
             text = p.read_text(encoding='utf-8')
             for old, new in pages.items(): text = re.sub(rf'(?<![\w.-]){re.escape(old)}', new, text)
             text = re.sub(r'output-file: [^\\\n]*\\n', '', text)
+            if not get_config().git_url: text = re.sub(r'\[source\]\([^)]*\)\{[^}]*\}', '', text)   # would lead nowhere
             host = f'{get_config().doc_host}{get_config().doc_baseurl}'.rstrip('/') + '/'
             p.write_text(text.replace(f']({host}', '](./'), encoding='utf-8')
         for command in (['render', '--strict'], ['check']): subprocess.run(['smalldocs', *command, str(site)], check=True)
