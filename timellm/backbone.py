@@ -60,6 +60,7 @@ def byte_tokenizer():
     tok.add_tokens([AddedToken(p, normalized=False) for p in _PHRASES])
     return PreTrainedTokenizerFast(tokenizer_object=tok, eos_token='<|endoftext|>')
 
+# %% ../nbs/05_backbone.ipynb #tiny-backbone
 def tiny_backbone(n_layers:int=2, # GPT-2 layers
     dropout:bool=False # active in training
 )->Backbone:

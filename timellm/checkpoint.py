@@ -76,6 +76,7 @@ def peek(path)->dict:
     "The content of a checkpoint without its tensors' values; nothing is verified"
     return _read(path, 'meta')
 
+# %% ../nbs/07_checkpoint.ipynb #load-checkpoint
 def load_checkpoint(path)->dict:
     "The content of a checkpoint, verified, on the CPU"
     verify(path)
@@ -108,11 +109,13 @@ class Found:
     def step(self):   # of an unreadable one: from its folder's name
         return self.meta.get('global_step', int((re.search(r'_(\d+)$', self.path.parent.name) or [0, -1])[1]))
 
+# %% ../nbs/07_checkpoint.ipynb #look
 def look(path)->Found:
     "One checkpoint file as a `Found`, readable or not"
     try: return Found(Path(path), peek(path))
     except CheckpointError as e: return Found(Path(path), {}, str(e))
 
+# %% ../nbs/07_checkpoint.ipynb #find-checkpoints
 def find_checkpoints(folder)->list:
     "All checkpoints in an experiment's folder as `Found`, newest first; of the same step the step file first"
     folder = Path(folder)
@@ -175,6 +178,7 @@ def choose_auto(folder, # an experiment's folder
         + '\nNothing was started or overwritten. Rescue them, or start anew with --resume_from_checkpoint none (they are moved aside, not deleted)')
     return without_best, notes
 
+# %% ../nbs/07_checkpoint.ipynb #best-is-there
 def best_is_there(f:Found, folder)->bool:
     "True if the best checkpoint that a step file names lies whole in the folder, or if it names none"
     if not f.meta.get('best'): return True
@@ -193,6 +197,7 @@ def is_ancestor(old:dict, # meta of a checkpoint
     n = len(mine)
     return lineage[:n] == mine and old['global_step'] <= (lineage[n][1] if n < len(lineage) else step)
 
+# %% ../nbs/07_checkpoint.ipynb #supersede
 def supersede(folder, # an experiment's folder
     keep # function of a `Found`: stays?
 )->Path:

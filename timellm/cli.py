@@ -61,12 +61,14 @@ def cmd_train(o, settings):
     cfg = make_config(o.preset, **settings)
     print(plan_text(cfg)) if o.plan else train(cfg)
 
+# %% ../nbs/12_cli.ipynb #cmd-evaluate
 def cmd_evaluate(o, settings):
     from timellm.checkpoint import peek, resolve
     from timellm.evaluate import evaluate, metrics_text
     saved = peek(resolve(o.path, make_config()))['config'] if o.path and not o.preset else {}
     print(metrics_text(evaluate(make_config(o.preset, **{**saved, **settings}), o.path)))
 
+# %% ../nbs/12_cli.ipynb #cmd-inspect
 def cmd_inspect(o, settings):
     from timellm.checkpoint import inspect_text
     if settings: raise ConfigError([f'{n}: inspect takes a path only' for n in settings])

@@ -24,6 +24,7 @@ def cache_dir()->Path:
     "Folder for what is downloaded or converted once: `TIMELLM_CACHE`, else `~/.cache/timellm`"
     return Path(os.environ.get('TIMELLM_CACHE') or Path.home()/'.cache'/'timellm')
 
+# %% ../nbs/03_data.ipynb #data-dirs
 def data_dirs()->list:
     "The folder in `TIMELLM_DATA_DIR`, if set; a relative one counts from here, else from where the shell was (tests change folder)"
     d = os.environ.get('TIMELLM_DATA_DIR')
@@ -116,6 +117,7 @@ def borders(cfg:Config, # uses data, seq_len, percent
     train = max(ends[0] - cfg.seq_len, 0)*cfg.percent//100 + cfg.seq_len
     return dict(train=(0, train), val=(ends[0] - cfg.seq_len, ends[1]), test=(ends[1] - cfg.seq_len, ends[2]), fit=(0, ends[0]))
 
+# %% ../nbs/03_data.ipynb #count-windows
 def count_windows(cfg:Config, # uses data, seq_len, pred_len, percent, batch_size
     n_rows:int, # rows in the file
     n_channels:int, # columns that are forecast

@@ -23,6 +23,7 @@ def count_patches(cfg:Config # uses seq_len, patch_len, stride
     "Patches of a window: (seq_len - patch_len)//stride + 2"
     return (cfg.seq_len - cfg.patch_len)//cfg.stride + 2
 
+# %% ../nbs/06_model.ipynb #tokenembedding
 class TokenEmbedding(nn.Module):
     "Circular convolution over patches, kernel 3, no bias; weight (d_model, patch_len, 3)"
     def __init__(self, patch_len:int, d_model:int):
@@ -31,6 +32,7 @@ class TokenEmbedding(nn.Module):
         nn.init.kaiming_normal_(self.tokenConv.weight, mode='fan_in', nonlinearity='leaky_relu')
     def forward(self, x): return self.tokenConv(x.transpose(1, 2)).transpose(1, 2)   # (B, P, patch_len) -> (B, P, d_model)
 
+# %% ../nbs/06_model.ipynb #patchembedding
 class PatchEmbedding(nn.Module):
     "Windows (B, seq_len) to patch embeddings (B, P, d_model)"
     def __init__(self, cfg:Config): # uses patch_len, stride, d_model, dropout
@@ -103,6 +105,7 @@ def trained_state(model:TimeLLM)->dict:
     "The trained weights of a model, under their published names"
     return {k: v for k, v in model.state_dict().items() if not k.startswith('backbone.')}
 
+# %% ../nbs/06_model.ipynb #load-trained
 def load_trained(model:TimeLLM, # receives the weights
     state:dict, # names to tensors; may hold a published backbone, and the prefix of a wrapped model
     name='the state' # file or name used in errors
@@ -126,6 +129,7 @@ def pick_precision(precision:str, # auto, fp32, fp16 or bf16
     if device != 'cuda': return 'fp32'
     return 'bf16' if torch.cuda.get_device_capability()[0] >= 8 else 'fp16'
 
+# %% ../nbs/06_model.ipynb #make-accelerator
 def make_accelerator(cfg:Config # uses precision
 )->Accelerator:
     "An `Accelerator` for this process; a second one in another precision is allowed, as a notebook needs it"

@@ -75,6 +75,7 @@ def changed(self:Panel, change=None):
     color = '#b00020' if self.problem else 'inherit'
     self.info.value = f'<pre style="white-space:pre-wrap;line-height:1.4;color:{color}">{html.escape(text)}</pre>'
 
+# %% ../nbs/11_panel.ipynb #keep-choices
 @patch
 def keep_choices(self:Panel):
     "Write the choices to the project folder, whole or not at all"
@@ -83,6 +84,7 @@ def keep_choices(self:Panel):
     tmp.write_text(json.dumps(self.choices(), indent=1))
     os.replace(tmp, self.file)
 
+# %% ../nbs/11_panel.ipynb #read-choices
 @patch
 def read_choices(self:Panel)->dict:
     "The kept choices; none where there is no file or it is not ours"

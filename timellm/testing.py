@@ -6,7 +6,7 @@
 __all__ = ['SAME', 'skip', 'tiny_run', 'assert_same_state', 'load_case', 'parity_folders', 'case_model', 'parity', 'main']
 
 # %% ../nbs/90_testing.ipynb #json
-import json, os, sys
+import json, math, os, sys
 from pathlib import Path
 
 import torch
@@ -32,6 +32,7 @@ def tiny_run(project_dir, # folder for its checkpoints
 
 SAME = 'model optimizer schedule rng epoch global_step position loss_sum history val_loss_min counter'.split()
 
+# %% ../nbs/90_testing.ipynb #assert-same-state
 def assert_same_state(a, b, # full training states, or parts of them
     at='' # where in them
 )->None:
@@ -72,7 +73,10 @@ def case_model(folder)->tuple:
     prompter = Prompter(cfg, model.backbone.tokenizer)
     return model, t['x'][..., 0], t['y'][..., 0], prompter, g['prompts'], t
 
-def _rel(a, b, scale=None): return ((a - b).abs().max()/(b if scale is None else scale).abs().max()).item()
+def _rel(a, b, scale=None):
+    "Largest difference as a share of the largest value; infinite where a number is none"
+    r = ((a - b).abs().max()/(b if scale is None else scale).abs().max()).item()
+    return float('inf') if math.isnan(r) else r
 
 # %% ../nbs/90_testing.ipynb #parity
 def parity(folder # a parity case

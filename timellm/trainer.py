@@ -39,6 +39,7 @@ def rate_factor(lradj:str, # type1, type3, constant or COS
     if lradj == 'COS': return (1e-8 + (lr - 1e-8)*(1 + math.cos(math.pi*epoch/20))/2)/lr
     return 1.
 
+# %% ../nbs/08_trainer.ipynb #make-schedule
 def make_schedule(cfg:Config, # uses lradj, learning_rate, pct_start, train_epochs
     optimizer, # Adam
     steps_per_epoch:int # of TST's cycle
@@ -79,6 +80,7 @@ class NonFiniteLoss(TimeLLMError, FloatingPointError): "The training loss or the
 class Interrupted(KeyboardInterrupt): "Ctrl-C or SIGTERM, after saving; `signum` says which"
 class _Stop(Exception): pass
 
+# %% ../nbs/08_trainer.ipynb #trainer-2
 class Trainer:
     "A run: model, optimizer, schedule, data and progress; `fit` trains, `resume` finds where to go on"
     def __init__(self, cfg:Config, # the run
@@ -88,7 +90,7 @@ class Trainer:
         self.cfg, self.rep, self.seed, self.on_step, self.dir = cfg, rep, cfg.seed + rep, on_step, experiment_dir(cfg, rep)
         self.accelerator, self.data = make_accelerator(cfg), load_data(cfg, df)
         backbone = load_backbone(cfg)
-        set_seed(self.seed)
+        set_seed(self.seed + self.accelerator.process_index)   # weights are those of the main process, dropout is each one's own
         model = TimeLLM(cfg, backbone)
         self.n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         check_project(cfg.project_dir, need=2*checkpoint_bytes(self.n_trained))
@@ -104,6 +106,7 @@ class Trainer:
     @property
     def steps_per_epoch(self): return len(self.data.train)//self.windows_per_step   # the last partial batch is dropped, as published
 
+# %% ../nbs/08_trainer.ipynb #checkpoint-bytes
 def checkpoint_bytes(n_trained:int)->int:
     "Size of a checkpoint: weight and Adam's two moments in float32, and some kB of the rest"
     return 12*n_trained + 40_000
@@ -118,6 +121,7 @@ def say(self:Trainer, text:str):
     self.dir.mkdir(parents=True, exist_ok=True)
     with open(self.dir/'log.txt', 'a', encoding='utf-8') as f: f.writelines(f'{time.strftime("%Y-%m-%d %H:%M:%S")} {l}\n' for l in text.splitlines())
 
+# %% ../nbs/08_trainer.ipynb #say-parameters
 @patch
 def say_parameters(self:Trainer):
     "What this run is made of, setting by setting"
@@ -138,6 +142,7 @@ def batches(self:Trainer):
     size = self.windows_per_step
     for i in range(self.progress.position, len(order) - size + 1, size): yield order[i:i+size]
 
+# %% ../nbs/08_trainer.ipynb #train-step
 @patch
 def train_step(self:Trainer, i:torch.Tensor)->float: # window numbers of all processes
     "One optimizer step on these windows; its loss"
@@ -145,7 +150,8 @@ def train_step(self:Trainer, i:torch.Tensor)->float: # window numbers of all pro
     x, y = self.data.train[i[acc.process_index::acc.num_processes]]
     ids, mask = self.prompter(x)
     loss = F.mse_loss(self.model(x.to(device), ids.to(device), mask.to(device)), y.to(device))
-    value = acc.reduce(loss.detach(), 'mean').item()
+    value, stop = acc.reduce(torch.stack([loss.detach(), loss.new_tensor(float(bool(self.signal)))]), 'mean').tolist()
+    if stop and not self.signal: self.signal = signal.SIGTERM   # another process was asked to stop: all stop after this step
     if not math.isfinite(value): raise self.non_finite(f'the loss of step {p.global_step + 1} is {value}')
     acc.backward(loss)
     self.optimizer.step()
@@ -154,9 +160,11 @@ def train_step(self:Trainer, i:torch.Tensor)->float: # window numbers of all pro
     p.global_step, p.position, p.loss_sum, p.loss_steps = p.global_step + 1, p.position + len(i), p.loss_sum + value, p.loss_steps + 1
     return value
 
+# %% ../nbs/08_trainer.ipynb #lr
 @patch(as_prop=True)
 def lr(self:Trainer): return self.optimizer.param_groups[0]['lr']
 
+# %% ../nbs/08_trainer.ipynb #non-finite
 @patch
 def non_finite(self:Trainer, what:str)->NonFiniteLoss:
     "The error for a number that is not finite"
@@ -173,6 +181,7 @@ def state_dict(self:Trainer)->dict:
         windows_per_step=self.windows_per_step, backbone=dict(name=b.name, revision=b.revision, sha256=self.backbone_sha),
         data=dict(source=d.source, sha256=d.sha256, columns=d.columns, mean=d.mean.tolist(), std=d.std.tolist()))
 
+# %% ../nbs/08_trainer.ipynb #save
 @patch
 def save(self:Trainer, best:bool=False): # best: as `checkpoint`, else as a step file
     "Write a checkpoint (main process), and remove step files beyond the limit"
@@ -200,6 +209,7 @@ def measure(self:Trainer, split:str)->dict: # val or test
             if self.signal: raise _Stop
         return evaluate_windows(self.bare, getattr(self.data, split), self.prompter, self.cfg, self.accelerator, self.cfg.eval_stride, on_batch)
 
+# %% ../nbs/08_trainer.ipynb #end-epoch
 @patch
 def end_epoch(self:Trainer):
     "Validate, test, judge, move the schedule, write history and checkpoints"
@@ -221,6 +231,7 @@ def end_epoch(self:Trainer):
     if p.finished(c) or c.save_steps and p.global_step % c.save_steps == 0: self.save()
     self.on_step(self)
 
+# %% ../nbs/08_trainer.ipynb #write-metrics
 @patch
 def write_metrics(self:Trainer):
     "The history of epochs as metrics.csv, one row an epoch"
@@ -268,6 +279,7 @@ def catch_signals(self:Trainer):
     finally:
         for s, h in old.items(): signal.signal(s, h)
 
+# %% ../nbs/08_trainer.ipynb #stop
 @patch
 def stop(self:Trainer):
     "Save, say how to go on, and raise `Interrupted`"
@@ -279,6 +291,7 @@ def stop(self:Trainer):
     e.signum = signum
     raise e
 
+# %% ../nbs/08_trainer.ipynb #tell
 @patch
 def tell(self:Trainer, bar, loss:float):
     "Move the bar; every half a minute a line in the log"
@@ -315,6 +328,7 @@ def resume(self:Trainer):
     if found: self.say_resumed(state, found)
     else: self.say(f'Starting fresh in {self.dir}')
 
+# %% ../nbs/08_trainer.ipynb #move-aside
 @patch
 def move_aside(self:Trainer, found):
     "Supersede checkpoints that this run does not come from; a new branch of the lineage begins where any were"
@@ -339,10 +353,12 @@ def load_state(self:Trainer, state:dict, found:Found): # from `load_checkpoint`;
         rate = self.cfg.learning_rate*rate_factor(self.cfg.lradj, self.schedule.last_epoch, self.cfg.learning_rate)
         for g in self.optimizer.param_groups: g['initial_lr'], g['lr'] = self.cfg.learning_rate, rate
     if state['scaler'] and getattr(self.accelerator, 'scaler', None): self.accelerator.scaler.load_state_dict(state['scaler'])
-    for k in asdict(self.progress): setattr(self.progress, k, state[k])
-    if found.best: self.progress.best = dict(step=state['global_step'], id=identity(found.path))
-    self.saved_step = -1 if found.best or state['finished'] != self.progress.finished(self.cfg) else self.progress.global_step
-    set_rng_state(state['rng'])
+    p = self.progress
+    for k in asdict(p): setattr(p, k, state[k])
+    if found.best: p.best = dict(step=state['global_step'], id=identity(found.path))
+    self.saved_step = -1 if found.best or state['finished'] != p.finished(self.cfg) else p.global_step
+    if self.accelerator.is_main_process: set_rng_state(state['rng'])
+    else: set_seed(self.seed + self.accelerator.process_index + p.global_step)
 
 # %% ../nbs/08_trainer.ipynb #say-resumed
 @patch
@@ -392,6 +408,7 @@ def plan(cfg:Config, # the run
 
 def _batches(n, size): return f'{n:,} windows, {-(-n//size)} batches ({n//size} full)'
 
+# %% ../nbs/08_trainer.ipynb #plan-text
 def plan_text(cfg:Config, # the run
     shape:tuple=None # from `data_shape`
 )->str:
