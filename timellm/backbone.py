@@ -8,10 +8,10 @@ __all__ = ['KNOWN', 'Backbone', 'byte_tokenizer', 'tiny_backbone', 'weights_sha2
 
 # %% ../nbs/05_backbone.ipynb #hashlib
 import hashlib, importlib.metadata, importlib.util, os, shutil, tempfile
-from functools import cached_property
 from pathlib import Path
 
 import torch
+from fastcore.basics import patch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, GPT2Config, GPT2Model, PreTrainedTokenizerFast
@@ -41,6 +41,8 @@ class Backbone(nn.Module):
         if L + P > (most := getattr(self.model.config, 'max_position_embeddings', None) or L + P):
             raise TimeLLMError(f'a prompt of {L} tokens and {P} patches need {L + P} positions, {self.name} has {most}: '
                 'take prompt=short, a shorter description, or a larger stride')
+        order = mask.argsort(dim=1, stable=True)   # filling to the front: windowed and recurrent backbones count slots, not positions
+        ids, mask = ids.gather(1, order), mask.gather(1, order)
         words = self.model.get_input_embeddings()(ids)   # (B, L, d_llm)
         mask = torch.cat([mask, mask.new_ones(len(ids), P)], 1)   # (B, L + P)
         out = self.model(inputs_embeds=torch.cat([words, patches.to(words.dtype)], 1), attention_mask=mask,
@@ -80,13 +82,13 @@ def weights_sha256(model:nn.Module)->str:
         h.update(t.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return h.hexdigest()
 
-Backbone.sha256 = cached_property(lambda self: weights_sha256(self.model))
-Backbone.sha256.__set_name__(Backbone, 'sha256')
+@patch(as_prop=True)
+def sha256(self:Backbone): return weights_sha256(self.model)
 
 # %% ../nbs/05_backbone.ipynb #known
-KNOWN = {   # short name: (hub id, d_llm, vocabulary, layers)
-    'gpt2': ('openai-community/gpt2', 768, 50257, 12), 'llama': ('huggyllama/llama-7b', 4096, 32000, 32),
-    'smollm2': ('', 576, 49152, 30), 'tiny': ('', 32, 270, None)}
+KNOWN = {   # short name: (hub id, d_llm, vocabulary)
+    'gpt2': ('openai-community/gpt2', 768, 50257), 'llama': ('huggyllama/llama-7b', 4096, 32000),
+    'smollm2': ('', 576, 49152), 'tiny': ('', 32, 270)}
 
 def find_backbone(cfg:Config # uses llm_model, llm_path, project_dir
 )->tuple:
@@ -114,7 +116,6 @@ def _how(hub, folder): return (f"Put a model there (on a machine with internet: 
 def load_pretrained(src, # folder or hub id
     n_layers:int, # layers to keep
     name:str='', # for errors and identity; empty: `src`
-    revision:str='', # empty: the hub's commit
     dropout:bool=False # active in training
 )->Backbone:
     "The first layers of a Hugging Face model, whole or not at all; `TimeLLMError` says where it looked and how to get it"
@@ -136,7 +137,7 @@ def load_pretrained(src, # folder or hub id
         if bars: hf_logging.enable_progress_bar()
     if missing := sorted(info['missing_keys']):
         raise TimeLLMError(f"{name} lacks weights: {', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}. Get it again, whole")
-    return Backbone(model, tokenizer, name, revision or getattr(config, '_commit_hash', None) or '', dropout)
+    return Backbone(model, tokenizer, name, getattr(config, '_commit_hash', None) or '', dropout)
 
 def _check_layers(config, n, name):
     have = None if getattr(config, 'is_encoder_decoder', False) else getattr(config, 'num_hidden_layers', None)
@@ -180,9 +181,9 @@ def load_backbone(cfg:Config # uses llm_model, llm_path, llm_layers, backbone_dr
 def backbone_dims(cfg:Config # uses llm_model, llm_path, project_dir
 )->tuple:
     "`(d_llm, vocabulary)` without loading or downloading anything; `(None, None)` where that is not known"
-    if (low := cfg.llm_model.lower()) in KNOWN and not cfg.llm_path: return KNOWN[low][1:3]
+    if (low := cfg.llm_model.lower()) in KNOWN and not cfg.llm_path: return KNOWN[low][1:]
     kind, src, _ = find_backbone(cfg)
-    if kind == 'hub' and low in KNOWN: return KNOWN[low][1:3]
+    if kind == 'hub' and low in KNOWN: return KNOWN[low][1:]
     try: c = AutoConfig.from_pretrained(src, local_files_only=True)
     except (OSError, ValueError): return None, None
     return getattr(c, 'hidden_size', None), getattr(c, 'vocab_size', None)

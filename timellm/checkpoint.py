@@ -141,11 +141,12 @@ def resolve(path, # file or folder; relative: below the present folder, the proj
 def differences(meta:dict, # of a checkpoint
     cfg:Config, # the run
     backbone:str, # SHA-256 of the run's backbone
-    data:str # SHA-256 of the run's data
+    data:str, # SHA-256 of the run's data
+    ignore=() # settings that may differ all the same
 )->list:
     "One line for each locked setting that differs: name, value in the checkpoint, value now"
     old, new = meta['config'], asdict(cfg)
-    names = LOCKED + (LOCKED_TST if cfg.lradj == 'TST' else [])
+    names = [n for n in LOCKED + (LOCKED_TST if cfg.lradj == 'TST' else []) if n not in ignore]
     lines = [f'{n}: {old.get(n)!r} in the checkpoint, now {new[n]!r}' for n in names if old.get(n) != new[n]]
     for what, name, now in (('backbone', 'name', backbone), ('data', 'source', data)):
         was = meta[what]['sha256']
@@ -218,7 +219,7 @@ def rotate(folder, # an experiment's folder
     limit:int # step files that stay; 0: all
 )->list:
     "Remove the oldest step folders, and what a kill left half-written in older ones; the removed paths"
-    steps = sorted(Path(folder).glob('checkpoint_step_*'), key=lambda p: int(p.name.rsplit('_', 1)[1]))
+    steps = sorted((p for p in Path(folder).glob('checkpoint_step_*') if re.fullmatch(r'checkpoint_step_\d+', p.name)), key=lambda p: int(p.name[16:]))
     whole = [p for p in steps if (p/'checkpoint.pt').is_file()]
     gone = [p for p in steps if whole and p not in (whole[-limit:] if limit else whole) and steps.index(p) < steps.index(whole[-1])]
     for p in gone: shutil.rmtree(p)

@@ -25,14 +25,14 @@ def _group(title, names):
     def option(n):
         text = f'{comments[n]} [{default[n].default}]'.replace('%', '%%')
         return n, str, field(default=None, metadata=dict(help=text, metavar=default[n].type.__name__.upper()))
-    group = make_dataclass(title, [option(n) for n in names.split()])
+    group = make_dataclass(title.replace(' ', ''), [option(n) for n in names.split()])
     group._argument_group_name = title
     return group
 
 def make_parser(command:str # a name in `ABOUT`
 )->HfArgumentParser:
     "The parser of a command: `--preset` and an option for each field of `Config`, in groups; values stay text"
-    groups = [_group(t.replace(' ', '_'), n) for t, n in GROUPS.items()] if command != 'inspect' else []
+    groups = [_group(t, n) for t, n in GROUPS.items()] if command != 'inspect' else []
     parser = HfArgumentParser(groups, prog=f'timellm {command}', description=ABOUT[command], allow_abbrev=False, formatter_class=HelpFormatter,
         epilog='In brackets: the value without a preset.' if groups else None)
     if groups: parser.add_argument('--preset', default='', help='settings to begin with: ' + ', '.join(PRESETS))
@@ -65,8 +65,9 @@ def cmd_train(o, settings):
 def cmd_evaluate(o, settings):
     from timellm.checkpoint import peek, resolve
     from timellm.evaluate import evaluate, metrics_text
-    saved = peek(resolve(o.path, make_config()))['config'] if o.path and not o.preset else {}
-    print(metrics_text(evaluate(make_config(o.preset, **{**saved, **settings}), o.path)))
+    cfg = make_config(o.preset, **settings)
+    if o.path and not o.preset: cfg = make_config(**{**peek(resolve(o.path, cfg))['config'], **settings})
+    print(metrics_text(evaluate(cfg, o.path)))
 
 # %% ../nbs/12_cli.ipynb #cmd-inspect
 def cmd_inspect(o, settings):

@@ -75,8 +75,7 @@ class Config:
     resume_from_checkpoint:str='auto' # auto: newest fitting one, else a fresh start; none: fresh start; or a path
 
     def __post_init__(self):
-        problems = _coerce(self)
-        if problems or (problems := _check(self)): raise ConfigError(problems)
+        if problems := _coerce(self) + _check(self): raise ConfigError(problems)
 
 # %% ../nbs/01_config.ipynb #groups
 GROUPS = {
@@ -87,7 +86,7 @@ GROUPS = {
     'Backbone': 'llm_model llm_layers llm_path backbone_dropout',
     'Training': 'batch_size eval_batch_size eval_stride train_epochs patience learning_rate lradj pct_start num_workers precision',
     'Checkpoints': 'save_steps save_total_limit resume_from_checkpoint'}
-LOCKED = '''seq_len label_len pred_len patch_len stride d_model d_ff n_heads dropout llm_layers backbone_dropout features
+LOCKED = '''data seq_len label_len pred_len patch_len stride d_model d_ff n_heads dropout llm_layers backbone_dropout features
     target percent prompt description eval_stride lradj seed'''.split()
 LOCKED_TST = 'batch_size train_epochs pct_start learning_rate'.split()
 
@@ -107,13 +106,16 @@ def _as(kind, v):
     return n
 
 def _coerce(cfg):
-    "Bring every value of `cfg` to its field's type; the problems found"
+    "Bring every value of `cfg` to its field's type; the problems found. None is the default, and so is what cannot be used, to go on checking"
     problems = []
     for f in fields(cfg):
-        try: setattr(cfg, f.name, _as(f.type, getattr(cfg, f.name)))
+        v = getattr(cfg, f.name)
+        try: v = f.default if v is None else _as(f.type, v)
         except (ValueError, TypeError, KeyError, OverflowError):
             kind = {int: 'a whole number', float: 'a number', bool: 'true or false', str: 'text'}[f.type]
-            problems.append(f'{f.name}={getattr(cfg, f.name)!r}: {kind} is needed')
+            problems.append(f'{f.name}={v!r}: {kind} is needed')
+            v = f.default
+        setattr(cfg, f.name, v)
     return problems
 
 # %% ../nbs/01_config.ipynb #choices
@@ -177,7 +179,7 @@ def make_config(
     "A checked `Config` from a preset and settings; unknown names join the other problems in one `ConfigError`"
     names, problems = [f.name for f in fields(Config)], []
     if preset and preset not in PRESETS: problems.append(f"preset={preset!r}: accepted are {', '.join(PRESETS)}{nearest(preset, PRESETS)}")
-    for n in settings.keys() - set(names):
+    for n in sorted(settings.keys() - set(names)):
         hint = ': follows from the backbone, drop it' if n == 'llm_dim' else f': no such setting{nearest(n, names)}'
         problems.append(f'{n}={settings[n]!r}{hint}')
     env = {'project_dir': d} if (d := os.environ.get('TIMELLM_PROJECT_DIR')) else {}

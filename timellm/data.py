@@ -220,4 +220,4 @@ def data_shape(cfg:Config # uses data, root_path, data_path, features
     if cfg.data in NAMED and not (cfg.root_path or cfg.data_path) and not any(p.is_file() for p in _places(cfg.data)):
         return 17420, 1 if cfg.features == 'S' else 7, f'{cfg.data} (to be downloaded)'
     df, name = read_data(cfg)
-    return len(df), 1 if cfg.features == 'S' else df.shape[1] - 1, str(name)
+    return *select_columns(check_frame(df, name), cfg.features, cfg.target, name).shape, str(name)

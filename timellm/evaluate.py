@@ -63,7 +63,9 @@ def progress_bar(text:str, total:int=None, done:int=0, show:bool=True)->Bar:
     "A bar that leaves nothing behind; hidden if not `show`, or where the output is not a screen"
     return Bar(total=total, initial=done, desc=text, leave=False, dynamic_ncols=True, disable=None if show else True)
 
-# %% ../nbs/09_evaluate.ipynb #evaluate-2
+# %% ../nbs/09_evaluate.ipynb #training-only
+_TRAINING_ONLY = ['percent', 'eval_stride', 'dropout', 'backbone_dropout', 'seed', 'lradj', *LOCKED_TST]   # change nothing that is measured here
+
 def evaluate(cfg:Config, # the run
     path='', # checkpoint file or folder; empty: the experiment's best
     df=None, # a table in memory instead of the config's file
@@ -72,7 +74,7 @@ def evaluate(cfg:Config, # the run
     "Metrics of a checkpoint for each split, over every window; `CheckpointError` if it does not fit config, backbone or data"
     path = resolve(path or experiment_dir(cfg), cfg)
     state, data, accelerator, backbone = load_checkpoint(path), load_data(cfg, df), make_accelerator(cfg), load_backbone(cfg)
-    if lines := differences(state, cfg, backbone.sha256, data.sha256): raise CheckpointError(f'{path} is of another run:\n- ' + '\n- '.join(lines))
+    if lines := differences(state, cfg, backbone.sha256, data.sha256, ignore=_TRAINING_ONLY): raise CheckpointError(f'{path} is of another run:\n- ' + '\n- '.join(lines))
     model = TimeLLM(cfg, backbone)
     load_trained(model, state['model'], path)
     model.to(accelerator.device)

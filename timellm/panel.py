@@ -15,12 +15,13 @@ from fastcore.basics import patch
 from .checkpoint import *
 from .config import *
 from .data import data_shape
+from .drive import check_project
 from .trainer import plan_text
 
 # %% ../nbs/11_panel.ipynb #default-preset
 def default_preset()->str:
     "`TIMELLM_PRESET` if set, the GPT-2 preset where there is a GPU, else `tiny`, which any machine trains in seconds"
-    return os.environ.get('TIMELLM_PRESET') or ('etth1_gpt2_colab' if torch.cuda.is_available() else 'tiny')
+    return os.environ.get('TIMELLM_PRESET') or ('etth1_gpt2_colab' if torch.cuda.is_available() and not os.environ.get('IN_TEST') else 'tiny')
 
 # %% ../nbs/11_panel.ipynb #resume-text
 def resume_text(cfg:Config # uses resume_from_checkpoint and what names the experiment
@@ -29,7 +30,8 @@ def resume_text(cfg:Config # uses resume_from_checkpoint and what names the expe
     how = cfg.resume_from_checkpoint
     if how in ('', 'none'): return 'fresh start; checkpoints that are there are moved aside'
     if how == 'auto':
-        found = [f for f in find_checkpoints(experiment_dir(cfg)) if not f.error]
+        own = lambda m: not differences(m, cfg, m['backbone']['sha256'], m['data']['sha256'])   # backbone and data are compared when training starts
+        found = [f for f in find_checkpoints(experiment_dir(cfg)) if not f.error and own(f.meta)]
         if not found: return 'auto: no checkpoint yet, a fresh start'
     elif (found := [look(resolve(how, cfg))])[0].error: raise CheckpointError(found[0].error)
     m, path, folder = found[0].meta, found[0].path, experiment_dir(cfg)
@@ -45,7 +47,7 @@ class Panel:
         self.preset = preset or default_preset()
         self.settings = {**settings, **({'project_dir': str(project_dir)} if project_dir else {})}
         base = make_config(self.preset, **self.settings)
-        self.file, self.shape = Path(base.project_dir)/'quickstart_choices.json', data_shape(base)
+        self.file, self.shape = check_project(base.project_dir)/'quickstart_choices.json', data_shape(base)
         kept = self.read_choices()
         self.resume = W.Text(kept.get('resume_from_checkpoint', base.resume_from_checkpoint), description='Resume from',
             placeholder='auto, none, or a path', continuous_update=False)
@@ -56,7 +58,7 @@ class Panel:
             w.layout.width, w.style.description_width = '90%' if w is self.resume else '13em', '7em'
             w.observe(self.changed, 'value')
         self.changed()
-    def choices(self): return dict(resume_from_checkpoint=self.resume.value.strip(), batch_size=self.batch.value)
+    def choices(self): return dict(resume_from_checkpoint=self.resume.value.strip() or 'auto', batch_size=self.batch.value)
     def config(self)->Config:
         "The run that the panel shows; `ConfigError` if it is not possible"
         return make_config(self.preset, **{**self.settings, **self.choices()})
@@ -77,11 +79,10 @@ def changed(self:Panel, change=None):
 
 # %% ../nbs/11_panel.ipynb #keep-choices
 @patch
-def keep_choices(self:Panel):
+def keep_choices(self:Panel, **changed): # values kept instead of the widgets'
     "Write the choices to the project folder, whole or not at all"
-    self.file.parent.mkdir(parents=True, exist_ok=True)
     tmp = self.file.with_suffix('.tmp')
-    tmp.write_text(json.dumps(self.choices(), indent=1))
+    tmp.write_text(json.dumps({**self.choices(), **changed}, indent=1))
     os.replace(tmp, self.file)
 
 # %% ../nbs/11_panel.ipynb #read-choices
@@ -92,3 +93,9 @@ def read_choices(self:Panel)->dict:
     except (OSError, ValueError): return {}
     kinds = dict(resume_from_checkpoint=str, batch_size=int)
     return {k: v for k, v in kept.items() if isinstance(v, kinds.get(k, ()))} if isinstance(kept, dict) else {}
+
+# %% ../nbs/11_panel.ipynb #started
+@patch
+def started(self:Panel, trainer=None):
+    "Called by the trainer: the resume path has been used, the next start is `auto`"
+    if self.choices()['resume_from_checkpoint'] != 'auto' and self.read_choices().get('resume_from_checkpoint') != 'auto': self.keep_choices(resume_from_checkpoint='auto')

@@ -64,34 +64,34 @@ def parity_folders()->list:
 
 # %% ../nbs/90_testing.ipynb #case-model
 def case_model(folder)->tuple:
-    "The model of a parity case with its weights, its windows (n, seq_len), targets (n, pred_len), and token ids of each sample alone"
+    "The model of a parity case with its weights, windows (n, seq_len), targets (n, pred_len), prompter, and the case as `load_case` gives it"
     g, t = load_case(folder)
     sizes = {k: g[k] for k in ('seq_len', 'pred_len', 'd_model', 'd_ff', 'n_heads', 'patch_len', 'stride', 'llm_layers')}
     cfg = make_config(llm_model=str((Path(folder)/'backbone').absolute()), dropout=g.get('dropout', 0), label_len=0, **sizes)
     model = TimeLLM(cfg, load_backbone(cfg), num_tokens=g.get('num_tokens', 1000)).eval()
     load_trained(model, {k.removeprefix('weight.'): v for k, v in t.items() if k.startswith('weight.')}, folder)
     prompter = Prompter(cfg, model.backbone.tokenizer)
-    return model, t['x'][..., 0], t['y'][..., 0], prompter, g['prompts'], t
+    return model, t['x'][..., 0], t['y'][..., 0], prompter, g, t
 
 def _rel(a, b, scale=None):
     "Largest difference as a share of the largest value; infinite where a number is none"
-    r = ((a - b).abs().max()/(b if scale is None else scale).abs().max()).item()
-    return float('inf') if math.isnan(r) else r
+    d, top = (a - b).abs().max().item(), (b if scale is None else scale).abs().max().item()
+    return float('inf') if math.isnan(d) else d/top if top else float(d > 0)
 
 # %% ../nbs/90_testing.ipynb #parity
 def parity(folder # a parity case
 )->dict:
     "Largest differences from the published code: pred, batch, grad, adam_losses, pred_after_adam"
-    model, x, y, prompter, prompts, t = case_model(folder)
-    ids = [prompter.tokens([p]) for p in prompts]
+    model, x, y, prompter, g, t = case_model(folder)
+    ids = [prompter.tokens([p]) for p in g['prompts']]
     one = lambda i: model(x[i:i+1], *ids[i])   # (1, pred_len), alone
     loss = lambda i: (one(i) - y[i:i+1]).square().mean()
     golden = t['pred'][..., 0]
     with torch.no_grad():
-        r = dict(pred=_rel(torch.cat([one(i) for i in range(len(x))]), golden), batch=_rel(model(x, *prompter.tokens(prompts)), golden))
+        r = dict(pred=_rel(torch.cat([one(i) for i in range(len(x))]), golden), batch=_rel(model(x, *prompter.tokens(g['prompts'])), golden))
     loss(0).backward()
     r['grad'] = max(_gradients(model, t).values())
-    opt, losses = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=load_case(folder)[0]['adam_lr']), []
+    opt, losses = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=g['adam_lr']), []
     for step in range(len(t['adam_losses'])):
         opt.zero_grad()
         losses.append(l := loss(step % len(x)))

@@ -88,17 +88,19 @@ class Trainer:
         rep:int=0, # repetition, 0 to itr-1
         on_step=lambda trainer: None): # called after each step and each epoch
         self.cfg, self.rep, self.seed, self.on_step, self.dir = cfg, rep, cfg.seed + rep, on_step, experiment_dir(cfg, rep)
+        check_project(cfg.project_dir)   # before anything is loaded
         self.accelerator, self.data = make_accelerator(cfg), load_data(cfg, df)
         backbone = load_backbone(cfg)
         set_seed(self.seed + self.accelerator.process_index)   # weights are those of the main process, dropout is each one's own
         model = TimeLLM(cfg, backbone)
         self.n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        check_project(cfg.project_dir, need=2*checkpoint_bytes(self.n_trained))
+        self.check_space()
         self.prompter, self.backbone_sha, self.progress = Prompter(cfg, backbone.tokenizer), backbone.sha256, Progress()
         optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=cfg.learning_rate)
         self.schedule = make_schedule(cfg, optimizer, self.steps_per_epoch)
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
-        self.signal, self.saved_step, self.last_line = None, -1, 0.
+        self.signal, self.stopping, self.saved_step, self.last_line = None, False, -1, 0.
+        if not self.steps_per_epoch: raise TimeLLMError(f'{len(self.data.train)} training windows are less than one step of {self.windows_per_step} windows')
     @property
     def bare(self): return self.accelerator.unwrap_model(self.model)
     @property
@@ -106,7 +108,13 @@ class Trainer:
     @property
     def steps_per_epoch(self): return len(self.data.train)//self.windows_per_step   # the last partial batch is dropped, as published
 
-# %% ../nbs/08_trainer.ipynb #checkpoint-bytes
+# %% ../nbs/08_trainer.ipynb #check-space
+@patch
+def check_space(self:Trainer):
+    "Room for the kept step files, the best, and one being written, less what is there; `TimeLLMError` if it is missing"
+    there = sum(f.path.stat().st_size for f in find_checkpoints(self.dir))
+    check_project(self.cfg.project_dir, need=max(0, ((self.cfg.save_total_limit or 1) + 2)*checkpoint_bytes(self.n_trained) - there))
+
 def checkpoint_bytes(n_trained:int)->int:
     "Size of a checkpoint: weight and Adam's two moments in float32, and some kB of the rest"
     return 12*n_trained + 40_000
@@ -151,7 +159,7 @@ def train_step(self:Trainer, i:torch.Tensor)->float: # window numbers of all pro
     ids, mask = self.prompter(x)
     loss = F.mse_loss(self.model(x.to(device), ids.to(device), mask.to(device)), y.to(device))
     value, stop = acc.reduce(torch.stack([loss.detach(), loss.new_tensor(float(bool(self.signal)))]), 'mean').tolist()
-    if stop and not self.signal: self.signal = signal.SIGTERM   # another process was asked to stop: all stop after this step
+    self.stopping = stop > 0   # some process was asked to stop: all stop after this step
     if not math.isfinite(value): raise self.non_finite(f'the loss of step {p.global_step + 1} is {value}')
     acc.backward(loss)
     self.optimizer.step()
@@ -206,7 +214,7 @@ def measure(self:Trainer, split:str)->dict: # val or test
     with progress_bar(f'{split}, epoch {self.progress.epoch + 1}', show=self.accelerator.is_main_process) as bar:
         def on_batch(done, total):
             bar.reached(done, total)
-            if self.signal: raise _Stop
+            if self.must_stop: raise _Stop
         return evaluate_windows(self.bare, getattr(self.data, split), self.prompter, self.cfg, self.accelerator, self.cfg.eval_stride, on_batch)
 
 # %% ../nbs/08_trainer.ipynb #end-epoch
@@ -223,10 +231,10 @@ def end_epoch(self:Trainer):
     p.epoch, p.position, p.loss_sum, p.loss_steps = p.epoch + 1, 0, 0., 0
     if c.lradj != 'TST': self.schedule.step()
     verdict = 'best so far, saved as checkpoint' if best else f'no improvement for {p.counter} of {c.patience} epochs'
+    if best: self.save(best=True)
     self.say(f"Epoch {p.epoch}/{c.train_epochs}, step {p.global_step}, learning rate {row['lr']:.3g}: train loss {row['train_loss']:.6f}, "
         f"validation MSE {val['mse']:.6f} ({_measured(self.data.val, c.eval_stride, val['n'])}), "
         f"test MSE {test['mse']:.6f} MAE {test['mae']:.6f} ({_measured(self.data.test, c.eval_stride, test['n'])}); {verdict}")
-    if best: self.save(best=True)
     self.write_metrics()
     if p.finished(c) or c.save_steps and p.global_step % c.save_steps == 0: self.save()
     self.on_step(self)
@@ -255,7 +263,7 @@ def fit(self:Trainer)->Progress:
                         loss = self.train_step(i)
                         self.tell(bar, loss)
                         self.on_step(self)
-                        if self.signal: raise _Stop
+                        if self.must_stop: raise _Stop
                         last = p.position + self.windows_per_step > len(self.data.train)
                         if not last and self.cfg.save_steps and p.global_step % self.cfg.save_steps == 0: self.save()
                 self.end_epoch()
@@ -279,11 +287,16 @@ def catch_signals(self:Trainer):
     finally:
         for s, h in old.items(): signal.signal(s, h)
 
-# %% ../nbs/08_trainer.ipynb #stop
+# %% ../nbs/08_trainer.ipynb #must-stop
+@patch(as_prop=True)
+def must_stop(self:Trainer):
+    "True once this run is to be saved and left; several processes decide that together, in their next step"
+    return self.stopping or self.signal and self.accelerator.num_processes == 1
+
 @patch
 def stop(self:Trainer):
     "Save, say how to go on, and raise `Interrupted`"
-    signum, self.signal = self.signal, None
+    signum, self.signal, self.stopping = self.signal or signal.SIGTERM, None, False   # of another process: as SIGTERM
     self.save()
     self.say(f'Stopped at step {self.progress.global_step}, saved in {self.dir/f"checkpoint_step_{self.progress.global_step}"}. To go on:\n  '
         + as_command(self.cfg, resume_from_checkpoint='auto'))
@@ -323,6 +336,9 @@ def resume(self:Trainer):
     self.accelerator.wait_for_everyone()
     if state: self.load_state(state, found)
     moved = self.move_aside(found)
+    if found: notes += self.keep_best(found)
+    if self.progress.history: self.write_metrics()
+    if self.accelerator.is_main_process: rotate(self.dir, c.save_total_limit)
     self.say_parameters()
     for n in notes + ([f'Moved what this run does not descend from to {moved}'] if moved else []): self.say(n)
     if found: self.say_resumed(state, found)
@@ -360,6 +376,21 @@ def load_state(self:Trainer, state:dict, found:Found): # from `load_checkpoint`;
     if self.accelerator.is_main_process: set_rng_state(state['rng'])
     else: set_seed(self.seed + self.accelerator.process_index + p.global_step)
 
+# %% ../nbs/08_trainer.ipynb #keep-best
+@patch
+def keep_best(self:Trainer, found:Found)->list: # where the run goes on from
+    "Make sure that this run's folder holds its best checkpoint: brought along from another folder, or forgotten; notes on what was done"
+    p, here = self.progress, self.dir/'checkpoint'
+    if not p.best or best_is_there(found, self.dir) and found.path.is_relative_to(self.dir): return []
+    source = found.path if found.best else found.path.parent.parent/'checkpoint'
+    if source.is_file() and identity(source) == p.best['id']:
+        if self.accelerator.is_main_process: p.best['id'] = save_checkpoint(load_checkpoint(source), here)
+        self.save()   # from now on this folder alone suffices
+        return [f'Its best checkpoint was brought along from {source}']
+    lost = f"Its best checkpoint (step {p.best['step']}, validation MSE {p.val_loss_min:.6f}) is not there: the next epoch's becomes the best, early stopping counts anew"
+    p.best, p.val_loss_min, p.counter = None, float('inf'), 0
+    return [lost]
+
 # %% ../nbs/08_trainer.ipynb #say-resumed
 @patch
 def say_resumed(self:Trainer, state:dict, found:Found):
@@ -373,13 +404,9 @@ def say_resumed(self:Trainer, state:dict, found:Found):
         where = f'goes on after the {p.position:,} windows that this epoch has used, in the same order; ' if p.position else ''
         self.say(f'{state["windows_per_step"]} windows a step became {self.windows_per_step}: {where}{self.steps_per_epoch} steps an epoch '
             'from now on. The result is no longer bit-equal to an uninterrupted run')
-    if p.best and not found.best and not best_is_there(found, self.dir):
-        self.say(f"Its best checkpoint (step {p.best['step']}, validation MSE {p.val_loss_min:.6f}) is not there: "
-            "the next epoch's becomes the best, early stopping counts anew")
-        p.best, p.val_loss_min, p.counter = None, float('inf'), 0
     if why := p.finished(c): self.say(f'This run is finished ({why}): nothing to do. To go on raise train_epochs or patience')
 
-# %% ../nbs/08_trainer.ipynb #train
+# %% ../nbs/08_trainer.ipynb #train-2
 def train(cfg:Config, # the run
     df:pd.DataFrame=None, # a table in memory instead of the config's file
     on_step=lambda trainer: None # called with the trainer after each step and each epoch

@@ -19,8 +19,7 @@ def readme():
     for c in read_nb(TOP/'nbs'/'index.ipynb').cells:
         if c.cell_type == 'markdown': parts.append(NOTEBOOK.sub(r'](nbs/\1', c.source))
         elif '#| hide' not in c.source: parts.append(f'```python\n{c.source}\n```')
-    address = get_config().git_url
-    if address: parts.insert(1, f'[![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/'
+    if get_config().user and 'github.com' in get_config().git_url: parts.insert(1, f'[![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/'
         f'{get_config().user}/{get_config().repo}/blob/{get_config().branch}/nbs/00_colab_quickstart.ipynb)')
     (TOP/'README.md').write_text('<!-- made from nbs/index.ipynb by tools/build.py readme -->\n\n' + '\n\n'.join(parts) + '\n', encoding='utf-8')
 
