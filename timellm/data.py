@@ -130,8 +130,8 @@ def count_windows(cfg:Config, # uses data, seq_len, pred_len, percent, batch_siz
             "take data='custom' for a file of another length")
     short = {s: (b[s][1] - max(b[s][0], 0)) for s in ('train', 'val', 'test') if b[s][0] < 0 or b[s][1] - b[s][0] < span}
     if short:
-        raise TimeLLMError(f"{name} has {n_rows} rows, too few for seq_len={cfg.seq_len} and pred_len={cfg.pred_len}: "
-            f"a window takes {span} rows, and " + ', '.join(f'{s} has {n}' for s, n in short.items()) + '. Take a longer file or smaller seq_len and pred_len')
+        raise TimeLLMError(f"{name} has {n_rows} rows, too few for seq_len={cfg.seq_len} and pred_len={cfg.pred_len} at percent={cfg.percent}: "
+            f"a window takes {span} rows, and " + ', '.join(f'{s} has {n}' for s, n in short.items()) + '. Take a longer file, smaller seq_len and pred_len, or more percent')
     n = {s: (b[s][1] - b[s][0] - span + 1)*n_channels for s in ('train', 'val', 'test')}
     if n['train'] < cfg.batch_size:
         raise TimeLLMError(f"{name} gives {n['train']} training windows, less than one batch of batch_size={cfg.batch_size}: "

@@ -75,6 +75,7 @@ def evaluate(cfg:Config, # the run
     path = resolve(path or experiment_dir(cfg), cfg)
     state, data, accelerator, backbone = load_checkpoint(path), load_data(cfg, df), make_accelerator(cfg), load_backbone(cfg)
     if lines := differences(state, cfg, backbone.sha256, data.sha256, ignore=_TRAINING_ONLY): raise CheckpointError(f'{path} is of another run:\n- ' + '\n- '.join(lines))
+    if accelerator.is_main_process: print(f'{path}: step {state["global_step"]}, on {data.source}')
     model = TimeLLM(cfg, backbone)
     load_trained(model, state['model'], path)
     model.to(accelerator.device)

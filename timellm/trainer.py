@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['rate_factor', 'make_schedule', 'Progress', 'NonFiniteLoss', 'Interrupted', 'Trainer', 'checkpoint_bytes', 'train',
-           'plan', 'plan_text']
+           'plan', 'resume_text', 'plan_text']
 
 # %% ../nbs/08_trainer.ipynb #math
 import math, os, signal, sys, threading, time, uuid
@@ -134,13 +134,14 @@ def say(self:Trainer, text:str):
 def say_parameters(self:Trainer):
     "What this run is made of, setting by setting"
     c, b, a, d = self.cfg, self.bare.backbone, self.accelerator, self.data
-    if c.data == 'synthetic' or b.name.startswith('tiny random'):
-        self.say('NOTE: a generated series or a random network: the numbers of this run mean nothing')
+    toys = ['the series is generated'] * (c.data == 'synthetic') + ['the language model is random'] * b.name.startswith('tiny random')
+    if toys: self.say(f"NOTE: {' and '.join(toys)}: the numbers of this run mean nothing")
     self.say('Parameters: ' + ', '.join(f'{k}={v!r}' for k, v in asdict(c).items()))
     frozen = sum(p.numel() for p in b.parameters())
     self.say(f'Backbone: {b.name}, {c.llm_layers} layers, {frozen:,} frozen weights; {self.n_trained:,} trained weights')
     self.say(f'Device: {a.device}, precision {a.mixed_precision.replace("no", "fp32")}, {a.num_processes} process(es)')
-    self.say(f'Data: {d.source}: {len(d.train):,} windows to train, {len(d.val):,} to validate, {len(d.test):,} to test; {self.steps_per_epoch} steps an epoch')
+    self.say(f'Data: {d.source}: {len(d.train):,} windows to train, {len(d.val):,} to validate, {len(d.test):,} to test; {self.steps_per_epoch} steps an epoch. '
+        f"Columns ({len(d.columns)}): {', '.join(d.columns[:12])}{', ...' if len(d.columns) > 12 else ''}")
 
 # %% ../nbs/08_trainer.ipynb #batches
 @patch
@@ -281,6 +282,7 @@ def catch_signals(self:Trainer):
     def mark(signum, frame):
         if self.signal and signum == signal.SIGINT: raise KeyboardInterrupt
         self.signal = signum
+        tqdm.write('Stopping: this step (or batch of validation) ends, then the state is saved. Ctrl-C again stops at once, without saving', file=sys.stdout)
     if threading.current_thread() is not threading.main_thread(): yield; return
     old = {s: signal.signal(s, mark) for s in (signal.SIGINT, signal.SIGTERM)}
     try: yield
@@ -340,7 +342,9 @@ def resume(self:Trainer):
     if self.progress.history: self.write_metrics()
     if self.accelerator.is_main_process: rotate(self.dir, c.save_total_limit)
     self.say_parameters()
-    for n in notes + ([f'Moved what this run does not descend from to {moved}'] if moved else []): self.say(n)
+    if moved: notes.append(f'Moved the checkpoints that this run does not come from to {moved} (to go on with one of them: --resume_from_checkpoint and its path; '
+        'a model_comment of their own keeps runs apart)')
+    for n in notes: self.say(n)
     if found: self.say_resumed(state, found)
     else: self.say(f'Starting fresh in {self.dir}')
 
@@ -433,6 +437,22 @@ def plan(cfg:Config, # the run
     return dict(folder=experiment_dir(cfg), source=source, **windows, steps_per_epoch=steps, total_steps=total,
         saves=saves + ([total] if total not in saves else []), n_trained=n, checkpoint_bytes=n and checkpoint_bytes(n))
 
+def resume_text(cfg:Config # uses resume_from_checkpoint and what names the experiment
+)->str:
+    "What `resume_from_checkpoint` would find, in one line; `CheckpointError` if a path leads nowhere or to a damaged file"
+    how, folder = cfg.resume_from_checkpoint, experiment_dir(cfg)
+    if how in ('', 'none'): return 'fresh start; checkpoints that are there are moved aside'
+    if how == 'auto':
+        own = lambda m: not differences(m, cfg, m['backbone']['sha256'], m['data']['sha256'])   # those two are compared when training starts
+        there = find_checkpoints(folder)
+        found = [f for f in there if not f.error and own(f.meta)]
+        if not found: return 'auto: ' + (f'none of the {len(there)} checkpoints there fits these settings: they would be moved aside (another model_comment keeps them)'
+            if there else 'no checkpoint yet, a fresh start')
+    elif (found := [look(resolve(how, cfg))])[0].error: raise CheckpointError(found[0].error)
+    m, path = found[0].meta, found[0].path
+    return (f"{path.relative_to(folder) if path.is_relative_to(folder) else path}: step {m['global_step']}, epoch {m['epoch']} completed, "
+        f"best validation MSE {m['val_loss_min']:.6g}" + (f", finished: {m['finished']}" if m['finished'] else ''))
+
 def _batches(n, size): return f'{n:,} windows, {-(-n//size)} batches ({n//size} full)'
 
 # %% ../nbs/08_trainer.ipynb #plan-text
@@ -451,5 +471,5 @@ def plan_text(cfg:Config, # the run
         validation=_batches(p['val'], c.eval_batch_size) + thin, test=_batches(p['test'], c.eval_batch_size) + thin,
         epochs=f"at most {c.train_epochs} ({p['total_steps']:,} steps), patience {c.patience}",
         saves=f'steps {saves}; {kept} kept, and the best after each epoch that improves',
-        checkpoint=size)
+        checkpoint=size, resume=resume_text(cfg))
     return '\n'.join(f'{k:11} {v}' for k, v in rows.items())
