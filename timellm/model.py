@@ -6,8 +6,8 @@
 __all__ = ['count_patches', 'TokenEmbedding', 'PatchEmbedding', 'ReprogrammingLayer', 'FlattenHead', 'TimeLLM', 'count_trainable',
            'trained_state', 'load_trained', 'pick_precision', 'make_accelerator']
 
-# %% ../nbs/06_model.ipynb #torch
-import torch
+# %% ../nbs/06_model.ipynb #os
+import os, torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
@@ -135,4 +135,7 @@ def make_accelerator(cfg:Config # uses precision
     "An `Accelerator` for this process; a second one in another precision is allowed, as a notebook needs it"
     mixed = {'fp32': 'no'}.get(p := pick_precision(cfg.precision, 'cuda' if torch.cuda.is_available() else 'cpu'), p)
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != mixed: AcceleratorState._reset_state()
-    return Accelerator(mixed_precision=mixed)
+    acc = Accelerator(mixed_precision=mixed)
+    if int(os.environ.get('WORLD_SIZE', 1)) > acc.num_processes:
+        raise TimeLLMError(f"{os.environ['WORLD_SIZE']} processes were started and each would train alone in the same folder: on a CPU set ACCELERATE_USE_CPU=true")
+    return acc
