@@ -7,7 +7,7 @@ __all__ = ['KNOWN', 'Backbone', 'byte_tokenizer', 'tiny_backbone', 'weights_sha2
            'smollm2_folder', 'load_backbone', 'backbone_dims']
 
 # %% ../nbs/05_backbone.ipynb #hashlib
-import hashlib, importlib.metadata, importlib.util, os, shutil, tempfile
+import hashlib, importlib.util, os, tempfile
 from pathlib import Path
 
 import torch

@@ -10,7 +10,6 @@ __all__ = ['rate_factor', 'make_schedule', 'Progress', 'NonFiniteLoss', 'Interru
 import math, os, signal, sys, threading, time, uuid
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import pandas as pd, torch
 from accelerate.utils import set_seed
