@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'CheckpointError', 'verify', 'identity', 'save_checkpoint', 'peek', 'load_checkpoint', 'rng_state',
-           'set_rng_state', 'Found', 'look', 'find_checkpoints', 'resolve', 'differences', 'choose_auto',
-           'best_is_there', 'is_ancestor', 'supersede', 'rotate', 'inspect_text']
+           'set_rng_state', 'Found', 'look', 'find_checkpoints', 'experiment_folder', 'write_csv', 'resolve',
+           'differences', 'choose_auto', 'best_is_there', 'is_ancestor', 'supersede', 'rotate', 'inspect_text']
 
 # %% ../nbs/07_checkpoint.ipynb #os
 import os, random, re, shutil, time, zipfile
@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np, torch
+import numpy as np, pandas as pd, torch
 
 from .config import *
 
@@ -123,6 +123,18 @@ def find_checkpoints(folder)->list:
     folder = Path(folder)
     found = [look(p) for p in [folder/'checkpoint', *folder.glob('checkpoint_step_*/checkpoint.pt')] if p.exists()]
     return sorted(found, key=lambda f: (f.step, not f.best), reverse=True)
+
+# %% ../nbs/07_checkpoint.ipynb #experiment-folder
+def experiment_folder(path:Path # a checkpoint file
+)->Path:
+    "The experiment's folder that a checkpoint file lies in"
+    return path.parent.parent if path.parent.name.startswith('checkpoint_step_') else path.parent
+
+def write_csv(table:pd.DataFrame, path)->None:
+    "A table as a CSV file, replaced whole"
+    tmp = Path(path).with_name(f'.{Path(path).name}.tmp')
+    table.to_csv(tmp, index=False)
+    os.replace(tmp, path)
 
 # %% ../nbs/07_checkpoint.ipynb #resolve
 def resolve(path, # file or folder; relative: below the present folder, the project, or the experiment

@@ -17,7 +17,7 @@ import timellm
 from .config import *
 
 # %% ../nbs/12_cli.ipynb #about
-ABOUT = dict(train='Train a run, or go on with it.', evaluate='Metrics of a checkpoint over every window of validation and test.',
+ABOUT = dict(train='Train a run, or go on with it.', evaluate='A checkpoint beside naive forecasts and DLinear, over every window of the test split.',
     inspect='Step, epoch, best loss and config of a checkpoint, without reading its tensors.')
 
 def _group(title, names):
@@ -64,10 +64,10 @@ def cmd_train(o, settings):
 # %% ../nbs/12_cli.ipynb #cmd-evaluate
 def cmd_evaluate(o, settings):
     from timellm.checkpoint import peek, resolve
-    from timellm.evaluate import evaluate, metrics_text
+    from timellm.evaluate import evaluate, table_text
     cfg = make_config(o.preset, **settings)
     if o.path and not o.preset: cfg = make_config(**{**peek(resolve(o.path, cfg))['config'], **settings})
-    print(metrics_text(evaluate(cfg, o.path)))
+    print(table_text(evaluate(cfg, o.path)))
 
 # %% ../nbs/12_cli.ipynb #cmd-inspect
 def cmd_inspect(o, settings):

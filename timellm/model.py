@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from .backbone import *
 from .config import *
-from .prompt import instance_norm
+from .prompt import common_tokens, instance_norm
 
 # %% ../nbs/06_model.ipynb #count-patches
 def count_patches(cfg:Config # uses seq_len, patch_len, stride
@@ -70,33 +70,37 @@ class FlattenHead(nn.Module):
 class TimeLLM(nn.Module):
     "A frozen backbone reprogrammed for forecasting; trained are all weights outside `backbone`"
     def __init__(self, cfg:Config, # uses seq_len, pred_len, patch_len, stride, d_model, d_ff, n_heads, dropout
-        backbone:Backbone, # from `load_backbone`
+        backbone:Backbone, # from `load_backbone`; None: the run without a language model
         num_tokens:int=1000): # text prototypes
         super().__init__()
+        self.backbone, self.d_ff, self.patch_embedding = backbone, cfg.d_ff, PatchEmbedding(cfg)
+        self.output_projection = FlattenHead((cfg.d_ff if backbone else cfg.d_model)*count_patches(cfg), cfg.pred_len, cfg.dropout)
+        if not backbone: return
         if cfg.d_ff > backbone.d_llm:
             raise TimeLLMError(f'd_ff={cfg.d_ff} features of the output are to be kept, and {backbone.name} has {backbone.d_llm}: '
                 f'take d_ff={backbone.d_llm} or less')
-        self.backbone, self.d_ff = backbone, cfg.d_ff
-        self.patch_embedding = PatchEmbedding(cfg)
         self.mapping_layer = nn.Linear(len(backbone.embeddings), num_tokens)
         self.reprogramming_layer = ReprogrammingLayer(cfg.d_model, cfg.n_heads, cfg.d_ff, backbone.d_llm)
-        self.output_projection = FlattenHead(cfg.d_ff*count_patches(cfg), cfg.pred_len, cfg.dropout)
-    def prototypes(self):   # (num_tokens, d_llm)
-        return self.mapping_layer.weight @ self.backbone.embeddings + self.mapping_layer.bias[:, None]
+        if backbone.tokenizer: backbone.common = common_tokens(cfg, backbone.tokenizer)
+    def prototypes(self):   # (num_tokens, d_llm); nothing without a backbone
+        return self.backbone and self.mapping_layer.weight @ self.backbone.embeddings + self.mapping_layer.bias[:, None]
     def forward(self, x, ids, mask, prototypes=None):   # (B, seq_len), (B, L), (B, L)
         z, mean, std = instance_norm(x)
-        p = self.reprogramming_layer(self.patch_embedding(z), self.prototypes() if prototypes is None else prototypes)   # (B, P, d_llm)
-        h = self.backbone(ids, mask, p)[..., :self.d_ff]   # (B, P, d_ff)
+        h = self.patch_embedding(z)   # (B, P, d_model)
+        if self.backbone: h = self.backbone(ids, mask, self.reprogram(h, prototypes))[..., :self.d_ff]   # (B, P, d_ff)
         return self.output_projection(h)*std + mean   # (B, pred_len)
+    def reprogram(self, patches, prototypes=None):   # (B, P, d_model) -> (B, P, d_llm)
+        return self.reprogramming_layer(patches, self.prototypes() if prototypes is None else prototypes)
 
 # %% ../nbs/06_model.ipynb #count-trainable
 def count_trainable(cfg:Config, # uses seq_len, pred_len, patch_len, stride, d_model, d_ff, n_heads
-    d_llm:int, # width of the backbone
+    d_llm:int, # width of the backbone; 0: none
     vocab:int, # rows of its word embeddings
     num_tokens:int=1000 # text prototypes
 )->int:
     "Number of trained weights, without making the model"
     c, d_keys = cfg, cfg.d_ff*cfg.n_heads
+    if not d_llm: return 3*c.patch_len*c.d_model + (c.d_model*count_patches(c) + 1)*c.pred_len
     return ((vocab + 1)*num_tokens + 3*c.patch_len*c.d_model + (c.d_model + 1)*d_keys + 2*(d_llm + 1)*d_keys + (d_keys + 1)*d_llm
         + (c.d_ff*count_patches(c) + 1)*c.pred_len)
 

@@ -4,9 +4,12 @@
 
 # %% auto #0
 __all__ = ['PAPER_DESCRIPTION', 'DESCRIPTIONS', 'describe', 'instance_norm', 'autocorrelation', 'window_stats', 'prompt_texts',
-           'Prompter']
+           'Prompter', 'ahead', 'agreed', 'common_tokens']
 
 # %% ../nbs/04_prompt.ipynb #torch
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 
 from .config import *
@@ -72,9 +75,9 @@ def prompt_texts(x:torch.Tensor, # (B, seq_len) windows
 class Prompter:
     "Windows to token ids: `ids` and `mask`, both (B, longest prompt), mask 1 where a token is real and 0 where the row is filled up"
     def __init__(self, cfg:Config, # uses prompt, description, data, pred_len, seq_len
-        tokenizer): # of the backbone
+        tokenizer=None): # of the backbone; None: there is none, and no prompt
         self.cfg, self.tokenizer = cfg, tokenizer
-    def __call__(self, x:torch.Tensor): return self.tokens(prompt_texts(x, self.cfg))
+    def __call__(self, x:torch.Tensor): return self.tokens(prompt_texts(x, self.cfg)) if self.tokenizer else (torch.zeros(len(x), 0).long(),)*2
     def tokens(self, texts:list): # one prompt for each window
         ids = self.tokenizer(texts, padding=False, truncation=False).input_ids
         n = torch.tensor([len(i) for i in ids])
@@ -82,3 +85,32 @@ class Prompter:
         out = torch.zeros_like(mask)
         out[mask.bool()] = torch.tensor([t for i in ids for t in i])
         return out, mask
+
+# %% ../nbs/04_prompt.ipynb #ahead
+def ahead(items, # whatever can be iterated
+    make, # function of an item
+    n:int=2 # batches made ahead
+):
+    "Yield `make(item)` for each item in order, made in a background thread at most `n` ahead; an error is raised when its item is due"
+    waiting, pool = deque(), ThreadPoolExecutor(1)
+    try:
+        for item in items:
+            waiting.append(pool.submit(make, item))
+            if len(waiting) > n: yield waiting.popleft().result()
+        while waiting: yield waiting.popleft().result()
+    finally: pool.shutdown(cancel_futures=True)
+
+# %% ../nbs/04_prompt.ipynb #agreed
+def agreed(ids:torch.Tensor, # (B, L)
+    mask:torch.Tensor # (B, L)
+)->torch.Tensor:
+    "The token ids that all rows begin with"
+    same = (ids == ids[:1]).all(0) & mask.bool().all(0)
+    return ids[0, :int(same.long().cumprod(0).sum())]
+
+def common_tokens(cfg:Config, # uses prompt, description, data, pred_len, seq_len
+    tokenizer # of the backbone
+)->torch.Tensor:
+    "Token ids that the prompts of a run begin with (those of constant windows, which have no statistics, end sooner)"
+    t = torch.arange(cfg.seq_len).float()
+    return agreed(*Prompter(cfg, tokenizer)(torch.stack([t, (t == cfg.seq_len//2).float(), (t == cfg.seq_len - 1).float() - (t == 0).float()])))

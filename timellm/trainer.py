@@ -25,7 +25,7 @@ from .data import *
 from .drive import check_project
 from .evaluate import *
 from .model import *
-from .prompt import Prompter
+from .prompt import Prompter, ahead
 
 # %% ../nbs/08_trainer.ipynb #rate-factor
 def rate_factor(lradj:str, # type1, type3, constant or COS
@@ -94,11 +94,11 @@ class Trainer:
         model = TimeLLM(cfg, backbone)
         self.n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         self.check_space()
-        self.prompter, self.backbone_sha, self.progress = Prompter(cfg, backbone.tokenizer), backbone.sha256, Progress()
+        self.prompter, self.backbone_id, self.progress = Prompter(cfg, backbone and backbone.tokenizer), identify(backbone), Progress()
         optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=cfg.learning_rate)
         self.schedule = make_schedule(cfg, optimizer, self.steps_per_epoch)
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
-        self.signal, self.stopping, self.saved_step, self.last_line = None, False, -1, 0.
+        self.signal, self.stopping, self.saved_step, self.last_line, self.loss = None, False, -1, 0., float('nan')
         if not self.steps_per_epoch: raise TimeLLMError(f'{len(self.data.train)} training windows are less than one step of {self.windows_per_step} windows')
     @property
     def bare(self): return self.accelerator.unwrap_model(self.model)
@@ -133,11 +133,11 @@ def say(self:Trainer, text:str):
 def say_parameters(self:Trainer):
     "What this run is made of, setting by setting"
     c, b, a, d = self.cfg, self.bare.backbone, self.accelerator, self.data
-    toys = ['the series is generated'] * (c.data == 'synthetic') + ['the language model is random'] * b.name.startswith('tiny random')
+    toys = ['the series is generated'] * (c.data == 'synthetic') + ['the language model is random'] * self.backbone_id['name'].startswith('tiny random')
     if toys: self.say(f"NOTE: {' and '.join(toys)}: the numbers of this run mean nothing")
     self.say('Parameters: ' + ', '.join(f'{k}={v!r}' for k, v in asdict(c).items()))
-    frozen = sum(p.numel() for p in b.parameters())
-    self.say(f'Backbone: {b.name}, {c.llm_layers} layers, {frozen:,} frozen weights; {self.n_trained:,} trained weights')
+    frozen = f'Backbone: {b.name}, {c.llm_layers} layers, {sum(p.numel() for p in b.parameters()):,} frozen weights' if b else 'No language model (llm_model none)'
+    self.say(f'{frozen}; {self.n_trained:,} trained weights')
     self.say(f'Device: {a.device}, precision {a.mixed_precision.replace("no", "fp32")}, {a.num_processes} process(es)')
     self.say(f'Data: {d.source}: {len(d.train):,} windows to train, {len(d.val):,} to validate, {len(d.test):,} to test; {self.steps_per_epoch} steps an epoch. '
         f"Columns ({len(d.columns)}): {', '.join(d.columns[:12])}{', ...' if len(d.columns) > 12 else ''}")
@@ -152,11 +152,15 @@ def batches(self:Trainer):
 
 # %% ../nbs/08_trainer.ipynb #train-step
 @patch
-def train_step(self:Trainer, i:torch.Tensor)->float: # window numbers of all processes
+def prepare(self:Trainer, i:torch.Tensor)->tuple: # window numbers of all processes
+    "Their number, and this process's share of a step: windows x (B, seq_len), y (B, pred_len), token ids and mask (B, L)"
+    x, y = self.data.train[i[self.accelerator.process_index::self.accelerator.num_processes]]
+    return len(i), x, y, *self.prompter(x)
+
+@patch
+def train_step(self:Trainer, n, x, y, ids, mask)->float: # from `prepare`
     "One optimizer step on these windows; its loss"
     acc, p, device = self.accelerator, self.progress, self.accelerator.device
-    x, y = self.data.train[i[acc.process_index::acc.num_processes]]
-    ids, mask = self.prompter(x)
     loss = F.mse_loss(self.model(x.to(device), ids.to(device), mask.to(device)), y.to(device))
     value, stop = acc.reduce(torch.stack([loss.detach(), loss.new_tensor(float(bool(self.signal)))]), 'mean').tolist()
     self.stopping = stop > 0   # some process was asked to stop: all stop after this step
@@ -165,7 +169,7 @@ def train_step(self:Trainer, i:torch.Tensor)->float: # window numbers of all pro
     self.optimizer.step()
     self.optimizer.zero_grad()
     if self.cfg.lradj == 'TST' and p.global_step + 1 < self.schedule.total_steps: self.schedule.step()
-    p.global_step, p.position, p.loss_sum, p.loss_steps = p.global_step + 1, p.position + len(i), p.loss_sum + value, p.loss_steps + 1
+    p.global_step, p.position, p.loss_sum, p.loss_steps = p.global_step + 1, p.position + n, p.loss_sum + value, p.loss_steps + 1
     return value
 
 # %% ../nbs/08_trainer.ipynb #lr
@@ -183,10 +187,10 @@ def non_finite(self:Trainer, what:str)->NonFiniteLoss:
 @patch
 def state_dict(self:Trainer)->dict:
     "The full training state: tensors and plain types"
-    b, d, scaler = self.bare.backbone, self.data, getattr(self.accelerator, 'scaler', None)
+    d, scaler = self.data, getattr(self.accelerator, 'scaler', None)
     return dict(asdict(self.progress), model=trained_state(self.bare), optimizer=self.optimizer.state_dict(), schedule=self.schedule.state_dict(),
         scaler=scaler.state_dict() if scaler else None, rng=rng_state(), seed=self.seed, config=asdict(self.cfg), finished=self.progress.finished(self.cfg),
-        windows_per_step=self.windows_per_step, backbone=dict(name=b.name, revision=b.revision, sha256=self.backbone_sha),
+        windows_per_step=self.windows_per_step, backbone=self.backbone_id,
         data=dict(source=d.source, sha256=d.sha256, columns=d.columns, mean=d.mean.tolist(), std=d.std.tolist()))
 
 # %% ../nbs/08_trainer.ipynb #save
@@ -215,7 +219,7 @@ def measure(self:Trainer, split:str)->dict: # val or test
         def on_batch(done, total):
             bar.reached(done, total)
             if self.must_stop: raise _Stop
-        return evaluate_windows(self.bare, getattr(self.data, split), self.prompter, self.cfg, self.accelerator, self.cfg.eval_stride, on_batch)
+        return evaluate_windows(self.bare, getattr(self.data, split), self.prompter, self.cfg, self.accelerator, stride=self.cfg.eval_stride, on_batch=on_batch)
 
 # %% ../nbs/08_trainer.ipynb #end-epoch
 @patch
@@ -244,9 +248,7 @@ def end_epoch(self:Trainer):
 def write_metrics(self:Trainer):
     "The history of epochs as metrics.csv, one row an epoch"
     if not self.accelerator.is_main_process: return
-    tmp = self.dir/'.metrics.csv.tmp'
-    pd.DataFrame(self.progress.history).to_csv(tmp, index=False)
-    os.replace(tmp, self.dir/'metrics.csv')
+    write_csv(pd.DataFrame(self.progress.history), self.dir/'metrics.csv')
 
 # %% ../nbs/08_trainer.ipynb #fit
 @patch
@@ -259,9 +261,9 @@ def fit(self:Trainer)->Progress:
             while not p.finished(self.cfg):
                 done, main = p.position//self.windows_per_step, self.accelerator.is_main_process
                 with progress_bar(f'epoch {p.epoch + 1}/{self.cfg.train_epochs}', self.steps_per_epoch, done, main) as bar:
-                    for i in self.batches():
-                        loss = self.train_step(i)
-                        self.tell(bar, loss)
+                    for batch in ahead(self.batches(), self.prepare):
+                        self.loss = self.train_step(*batch)
+                        self.tell(bar, self.loss)
                         self.on_step(self)
                         if self.must_stop: raise _Stop
                         last = p.position + self.windows_per_step > len(self.data.train)
@@ -326,11 +328,11 @@ def resume(self:Trainer):
     "Put the run where its checkpoint left it, or start fresh, and say which"
     c, how, notes = self.cfg, self.cfg.resume_from_checkpoint, []
     found = None
-    if how == 'auto': found, notes = choose_auto(self.dir, c, self.backbone_sha, self.data.sha256)
+    if how == 'auto': found, notes = choose_auto(self.dir, c, self.backbone_id['sha256'], self.data.sha256)
     elif how not in ('', 'none'):
         found = look(resolve(how, c, self.rep))
         if found.error: raise CheckpointError(found.error)
-        if lines := differences(found.meta, c, self.backbone_sha, self.data.sha256):
+        if lines := differences(found.meta, c, self.backbone_id['sha256'], self.data.sha256):
             raise CheckpointError(f'{found.path} cannot be resumed with these settings, nothing was changed:\n- ' + '\n- '.join(lines)
                 + '\nTake the old values, or start anew with --resume_from_checkpoint none')
     state = load_checkpoint(found.path) if found else None
