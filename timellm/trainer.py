@@ -95,7 +95,7 @@ class Trainer:
         self.n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         self.check_space()
         self.prompter, self.backbone_id, self.progress = Prompter(cfg, backbone and backbone.tokenizer), identify(backbone), Progress()
-        optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=cfg.learning_rate)
+        optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=cfg.learning_rate, fused=self.accelerator.device.type in ('cpu', 'cuda'))
         self.schedule = make_schedule(cfg, optimizer, self.steps_per_epoch)
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.signal, self.stopping, self.saved_step, self.last_line, self.loss = None, False, -1, 0., float('nan')
