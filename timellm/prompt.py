@@ -19,6 +19,7 @@ PAPER_DESCRIPTION = ('The Electricity Transformer Temperature (ETT) is a crucial
 DESCRIPTIONS = {
     'ETTh1': 'Hourly load and oil temperature of an electricity transformer in China.',
     'ETTh2': 'Hourly load and oil temperature of a second electricity transformer in China.',
+    'seattle': 'Daily weather measured in Seattle: precipitation, highest and lowest temperature, wind.',
     'synthetic': 'A generated hourly series with a daily and a weekly wave.',
     'custom': 'One column of a measured time series.'}
 

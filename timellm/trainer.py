@@ -191,7 +191,7 @@ def state_dict(self:Trainer)->dict:
     return dict(asdict(self.progress), model=trained_state(self.bare), optimizer=self.optimizer.state_dict(), schedule=self.schedule.state_dict(),
         scaler=scaler.state_dict() if scaler else None, rng=rng_state(), seed=self.seed, config=asdict(self.cfg), finished=self.progress.finished(self.cfg),
         windows_per_step=self.windows_per_step, backbone=self.backbone_id,
-        data=dict(source=d.source, sha256=d.sha256, columns=d.columns, mean=d.mean.tolist(), std=d.std.tolist()))
+        data=dict(source=d.source, sha256=d.sha256, columns=d.columns, freq=frequency(d.dates), mean=d.mean.tolist(), std=d.std.tolist()))
 
 # %% ../nbs/08_trainer.ipynb #save
 @patch
