@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['count_patches', 'TokenEmbedding', 'PatchEmbedding', 'ReprogrammingLayer', 'FlattenHead', 'TimeLLM', 'count_trainable',
-           'trained_state', 'load_trained', 'pick_precision', 'make_accelerator']
+           'trained_state', 'load_trained', 'least_flops', 'matmul_rate', 'pick_precision', 'make_accelerator']
 
 # %% ../nbs/06_model.ipynb #os
-import os, torch
+import os, time, torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
@@ -122,6 +122,32 @@ def load_trained(model:TimeLLM, # receives the weights
     wrong = [f'{k}: {have.get(k, "missing")}, this model has {want.get(k, "no such weight")}' for k in sorted({*want, *have}) if want.get(k) != have.get(k)]
     if wrong: raise TimeLLMError(f'{name} does not fit this model:\n- ' + '\n- '.join(wrong) + '\nTake the settings that it was trained with')
     model.load_state_dict(state, strict=False)
+
+# %% ../nbs/06_model.ipynb #least-flops
+def least_flops(d_llm:int, # width of the backbone
+    vocab:int, # rows of its word embeddings
+    n_layers:int, # of the backbone
+    n_patches:int, # of a window
+    batch_size:int, # windows
+    own:int=69, # prompt tokens of a window that are not common to all
+    layer:int=0, # weights of a layer; 0: 12*d_llm**2, as in GPT-2
+    train:bool=True, # a training step, or an evaluation step (the prototypes are there)
+    num_tokens:int=1000 # text prototypes
+)->float:
+    "Floating point operations of the matrix products that a step cannot do without"
+    mapping, weights = 2*num_tokens*vocab*d_llm, n_layers*(layer or 12*d_llm**2)
+    return 2*mapping*train + 2*batch_size*weights*(own + n_patches*(1 + train))
+
+def matmul_rate(device='cpu', # where to measure
+    n:int=1536 # size of the matrices
+)->float:
+    "Floating point operations a second in float32 products of n x n, the best of a few"
+    a = torch.ones(n, n, device=device)
+    def seconds():
+        t = time.perf_counter()
+        (a @ a).sum().item()   # waits for the device
+        return time.perf_counter() - t
+    return 2*n**3/min(seconds() for _ in range(6))
 
 # %% ../nbs/06_model.ipynb #pick-precision
 def pick_precision(precision:str, # auto, fp32, fp16 or bf16

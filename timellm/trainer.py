@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['rate_factor', 'make_schedule', 'Progress', 'NonFiniteLoss', 'Interrupted', 'Trainer', 'checkpoint_bytes', 'train',
-           'plan', 'resume_text', 'plan_text']
+           'plan', 'chosen', 'plan_text']
 
 # %% ../nbs/08_trainer.ipynb #math
 import math, os, signal, sys, threading, time, uuid
@@ -98,6 +98,7 @@ class Trainer:
         optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=cfg.learning_rate, fused=self.accelerator.device.type in ('cpu', 'cuda'))
         self.schedule = make_schedule(cfg, optimizer, self.steps_per_epoch)
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.on_batch = lambda split, done, total: None   # called before each batch of a validation or test pass
         self.signal, self.stopping, self.saved_step, self.last_line, self.loss = None, False, -1, 0., float('nan')
         if not self.steps_per_epoch: raise TimeLLMError(f'{len(self.data.train)} training windows are less than one step of {self.windows_per_step} windows')
     @property
@@ -218,6 +219,7 @@ def measure(self:Trainer, split:str)->dict: # val or test
     with progress_bar(f'{split}, epoch {self.progress.epoch + 1}', show=self.accelerator.is_main_process) as bar:
         def on_batch(done, total):
             bar.reached(done, total)
+            self.on_batch(split, done, total)
             if self.must_stop: raise _Stop
         return evaluate_windows(self.bare, getattr(self.data, split), self.prompter, self.cfg, self.accelerator, stride=self.cfg.eval_stride, on_batch=on_batch)
 
@@ -438,20 +440,20 @@ def plan(cfg:Config, # the run
     return dict(folder=experiment_dir(cfg), source=source, **windows, steps_per_epoch=steps, total_steps=total,
         saves=saves + ([total] if total not in saves else []), n_trained=n, checkpoint_bytes=n and checkpoint_bytes(n))
 
-def resume_text(cfg:Config # uses resume_from_checkpoint and what names the experiment
-)->str:
-    "What `resume_from_checkpoint` would find, in one line; `CheckpointError` if a path leads nowhere or to a damaged file"
+def chosen(cfg:Config # uses resume_from_checkpoint and what names the experiment
+)->tuple:
+    "What `resume_from_checkpoint` would find: a `Found` or None, and in words; `CheckpointError` if a path leads nowhere or to a damaged file"
     how, folder = cfg.resume_from_checkpoint, experiment_dir(cfg)
-    if how in ('', 'none'): return 'fresh start; checkpoints that are there are moved aside'
+    if how in ('', 'none'): return None, 'fresh start; checkpoints that are there are moved aside'
     if how == 'auto':
         own = lambda m: not differences(m, cfg, m['backbone']['sha256'], m['data']['sha256'])   # those two are compared when training starts
         there = find_checkpoints(folder)
         found = [f for f in there if not f.error and own(f.meta)]
-        if not found: return 'auto: ' + (f'none of the {len(there)} checkpoints there fits these settings: they would be moved aside (another model_comment keeps them)'
+        if not found: return None, 'auto: ' + (f'none of the {len(there)} checkpoints there fits these settings: they would be moved aside (another model_comment keeps them)'
             if there else 'no checkpoint yet, a fresh start')
     elif (found := [look(resolve(how, cfg))])[0].error: raise CheckpointError(found[0].error)
     m, path = found[0].meta, found[0].path
-    return (f"{path.relative_to(folder) if path.is_relative_to(folder) else path}: step {m['global_step']}, epoch {m['epoch']} completed, "
+    return found[0], (f"{path.relative_to(folder) if path.is_relative_to(folder) else path}: step {m['global_step']}, epoch {m['epoch']} completed, "
         f"best validation MSE {m['val_loss_min']:.6g}" + (f", finished: {m['finished']}" if m['finished'] else ''))
 
 def _batches(n, size): return f'{n:,} windows, {-(-n//size)} batches ({n//size} full)'
@@ -472,5 +474,5 @@ def plan_text(cfg:Config, # the run
         validation=_batches(p['val'], c.eval_batch_size) + thin, test=_batches(p['test'], c.eval_batch_size) + thin,
         epochs=f"at most {c.train_epochs} ({p['total_steps']:,} steps), patience {c.patience}",
         saves=f'steps {saves}; {kept} kept, and the best after each epoch that improves',
-        checkpoint=size, resume=resume_text(cfg))
+        checkpoint=size, resume=chosen(cfg)[1])
     return '\n'.join(f'{k:11} {v}' for k, v in rows.items())
