@@ -243,7 +243,7 @@ class LiveView:
     def __enter__(self):
         display(self.widget)
         self.stack = ExitStack()
-        if getattr(get_ipython(), 'kernel', None): self.poll = self.stack.enter_context(ui_events())
+        if hasattr(getattr(get_ipython(), 'kernel', None), 'do_one_iteration'): self.poll = self.stack.enter_context(ui_events())
         return self
     def __exit__(self, *args):
         self.stop.layout.visibility = 'hidden'
