@@ -238,17 +238,24 @@ class LiveView:
         self.stop._view_count = 0   # the page counts its views of the button, and tells us if its messages come through
         self.widget = W.VBox([self.text, self.image, self.stop])
         self.losses, self.smooth, self.drawn, self.told, self.poll, self.trainer = [], None, 0., 0., lambda n: None, None
+        self.waiting = []
         self.stop.observe(lambda c: setattr(self.stop.layout, 'visibility', 'visible') if c.new else None, '_view_count')
         self.stop.on_click(self.on_stop)
     def __enter__(self):
         display(self.widget)
-        self.stack = ExitStack()
-        if hasattr(getattr(get_ipython(), 'kernel', None), 'do_one_iteration'): self.poll = self.stack.enter_context(ui_events())
+        self.kernel, self.stack = getattr(get_ipython(), 'kernel', None), ExitStack()
+        if hasattr(self.kernel, 'do_one_iteration'): self.poll = self.stack.enter_context(events := ui_events()); self.waiting = events._events
         return self
-    def __exit__(self, *args):
+    def __exit__(self, error, *args):
         self.stop.layout.visibility = 'hidden'
         if self.trainer: self.show(True)
+        if error: self.abort_waiting()
         self.stack.close()
+    def abort_waiting(self):
+        "After an error the cells that 'Run all' has queued must not run; jupyter_ui_poll, which holds them, would start the first"
+        while self.waiting:
+            stream, ident, parent = self.waiting.pop(0)
+            self.kernel._send_abort_reply(stream, parent, ident)
     def on_stop(self, button=None):
         "As Ctrl-C: this step ends, the state is saved"
         if self.trainer: self.trainer.signal, self.stop.description, self.stop.disabled = signal.SIGINT, 'Stopping ...', True
