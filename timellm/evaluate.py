@@ -189,4 +189,4 @@ def table_text(table:pd.DataFrame # from `evaluate`
     for r in table.to_dict('records'):
         published = f"{r['published_mse']:16.6f}{r['published_mae']:10.6f}{int(r['published_windows']):10,}" if r.get('published_mse', float('nan')) > 0 else ''
         lines.append(f"{r['forecast']:28}{r['mse']:10.6f}{r['mae']:10.6f}{r['windows']:10,}{published}")
-    return '\n'.join([*lines, 'published: the last partial batch is dropped, as in published tables', verdict(table)])
+    return '\n'.join([*lines, 'published: the last partial batch is dropped, as in published tables', f'Verdict: {verdict(table)}'])

@@ -80,7 +80,8 @@ def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
     as_table = lambda v: pd.DataFrame(v.T.numpy(), index=future, columns=d.columns)   # (channels, pred_len)
     period = season(d.index)
     naive = seasonal_naive(raw, cfg.pred_len, period if period <= cfg.seq_len else 1)
-    title = f"{state['backbone']['name']}, step {state['global_step']}, on {Path(str(name)).name}"
+    layers = f', first {cfg.llm_layers} layers' if model.backbone else ''
+    title = f"{state['backbone']['name']}{layers}, step {state['global_step']}, on {Path(str(name)).name}"
     return Forecast(past, as_table(y.double()*std + mean), d.iloc[n:n + cfg.pred_len], as_table(naive), title, experiment_folder(path))
 
 # %% ../nbs/10_forecast.ipynb #plot
@@ -133,6 +134,5 @@ def run(cfg:Config, # the run
     "Train, evaluate the best checkpoint, forecast the future, print what came out; `(progress, table, forecast)` of the first repetition"
     progress = train(cfg, df, on_step)[0]
     table, f = evaluate(cfg, df=df), forecast(cfg, df=df)
-    print(table_text(table))
-    print(forecast_text(f, f.save()))
+    print(f'\nModel and data: {f.title}\n{table_text(table)}\n{forecast_text(f, f.save())}')
     return progress, table, f

@@ -127,12 +127,13 @@ def changed(self:Panel, change=None):
         for n in self.notes.values(): n.value = ''
         self.problems, text = self.check()
         for n, p in self.problems.items():
-            if n in self.notes: self.notes[n].value = f'<span style="color:#b00020">{html.escape(p)}</span>'
+            if n in self.notes: self.notes[n].value = f'<div style="color:#b00020;white-space:normal;overflow-wrap:anywhere;line-height:1.3;padding-top:5px">{html.escape(p)}</div>'
         self.problem = '\n'.join(self.problems.values())
         self.cpu.layout.display = '' if self.needs_gpu else 'none'
         if set(self.problems) & set(_FOLDED): self.folded.selected_index = 0   # an error must be seen
+        if self.problem: text = self.problems.get('', 'No run is possible with these choices: see beside the fields. The last good ones are kept')
         color = '#b00020' if self.problem else 'inherit'
-        self.info.value = f'<pre style="white-space:pre-wrap;line-height:1.4;color:{color}">{html.escape(self.problem or text)}</pre>'
+        self.info.value = f'<pre style="white-space:pre-wrap;line-height:1.4;color:{color}">{html.escape(text)}</pre>'
     finally: self.busy = False
 
 @patch
@@ -321,8 +322,8 @@ def plot(self:LiveView)->Figure:
     before = [r for r in h if r['global_step'] <= self.begun]   # of an earlier session only the epochs' means are known
     if before: ax.plot([r['global_step'] for r in before], [r['train_loss'] for r in before], color='lightgrey', marker='.', label='training, earlier (epoch mean)')
     if self.losses: ax.plot(*zip(*self.losses), color='grey', lw=1, label='training (smoothed)')
-    for k, c in (('val_mse', 'tab:blue'), ('test_mse', 'tab:orange')):
-        if h: ax.plot([r['global_step'] for r in h], [r[k] for r in h], color=c, marker='o', ms=4, label=dict(val_mse='validation', test_mse='test')[k])
+    for k, c, ls in (('test_mse', 'tab:orange', '-'), ('val_mse', 'tab:blue', '--')):
+        if h: ax.plot([r['global_step'] for r in h], [r[k] for r in h], color=c, ls=ls, marker='o', ms=4, label=dict(val_mse='validation', test_mse='test')[k])
     if best := [r for r in h if r['best']]: ax.plot(best[-1]['global_step'], best[-1]['val_mse'], '*', color='tab:green', ms=14, label='best', zorder=3)
     ax.set(xlabel='step', ylabel='MSE')
     ax.grid(alpha=.3)
