@@ -129,7 +129,7 @@ def fast_pass(self:Backbone, ids, mask, patches):   # (B, L), (B, L) filled up o
         if C: before.append(self._common_keys(ids.device))
         if L > C: before.append(self._through(self.model.get_input_embeddings()(ids[:, C:]), before[:], at[:, C:], at, self.model.config.num_hidden_layers - 1))
     here = mask.sum(1, keepdim=True) + torch.arange(P, device=ids.device)   # (B, P)
-    return self._through(patches, before, here, torch.cat([torch.where(mask.bool(), at, 2**30), here], 1))
+    return self._through(patches.to(self.embeddings.dtype), before, here, torch.cat([torch.where(mask.bool(), at, 2**30), here], 1))
 
 # %% ../nbs/05_backbone.ipynb #try-fast
 @patch

@@ -55,7 +55,7 @@ class Panel:
         kept = self.read_choices()
         if not preset and kept.get('preset') in PRESETS and not os.environ.get('TIMELLM_PRESET'): first = kept['preset']
         if kept.get('preset') != first: kept = {}
-        self.needs_gpu = bool(kept.get('gpu')) and first not in _ON_CPU and not torch.cuda.is_available()
+        self.kept_on_gpu = kept.get('gpu', False)
         self.preset = W.Dropdown(options=list(PRESETS), value=first, description='Preset')
         self.fields = {n: _widget(n, label) for n, label in {**_FRONT, **_FOLDED}.items()}
         self.found, self.cpu = W.Dropdown(description='Found'), W.Checkbox(description='train on the CPU all the same', indent=False)
@@ -94,6 +94,9 @@ def choices(self:Panel)->dict:
     values = {n: w.value.strip() if isinstance(w.value, str) else w.value for n, w in self.fields.items()}
     return {**values, 'resume_from_checkpoint': values['resume_from_checkpoint'] or 'auto'}
 
+@patch(as_prop=True)
+def needs_gpu(self:Panel)->bool: return self.kept_on_gpu and self.preset.value not in _ON_CPU and not torch.cuda.is_available()
+
 @patch
 def config(self:Panel)->Config:
     "The run that the panel shows; `ConfigError` if it is not possible, `TimeLLMError` if it waits for a GPU"
@@ -125,6 +128,7 @@ def changed(self:Panel, change=None):
         if change and change.owner is self.preset: self.show_values()
         if change and change.owner is self.found and self.found.value: self.fields['resume_from_checkpoint'].value = self.found.value
         for n in self.notes.values(): n.value = ''
+        if self.preset.value in _ON_CPU and not torch.cuda.is_available(): self.notes['preset'].value = 'this runtime has no GPU, and this needs none'
         self.problems, text = self.check()
         for n, p in self.problems.items():
             if n in self.notes: self.notes[n].value = f'<div style="color:#b00020;white-space:normal;overflow-wrap:anywhere;line-height:1.3;padding-top:5px">{html.escape(p)}</div>'
@@ -160,6 +164,7 @@ def check(self:Panel)->tuple:
         if found and (wrong := self.locked(found, cfg)): return wrong, ''
         at = 'batch_size'
         text = plan_text(cfg, shape)   # its last line says what will be resumed
+        if found: text += '\nfixed by it  ' + ', '.join(_fixed(found))
         at = 'preset'
         self.config()
         self.keep_choices()
@@ -196,11 +201,12 @@ def list_found(self:Panel, cfg:Config):
     self.found.value = resume
 
 # %% ../nbs/11_panel.ipynb #locked
+def _fixed(found): return LOCKED + (LOCKED_TST if found.meta['config'].get('lradj') == 'TST' else [])
+
 @patch
 def locked(self:Panel, found:Found, cfg:Config)->dict:
     "Mark the fields that a checkpoint fixes; problems by field where they differ"
-    names = LOCKED + (LOCKED_TST if found.meta['config'].get('lradj') == 'TST' else [])
-    for n in set(self.notes) & {*names, *(['llm_model'] if 'llm_layers' in names else [])}: self.notes[n].value = 'fixed by the checkpoint'
+    for n in set(self.notes) & {*_fixed(found), 'llm_model'}: self.notes[n].value = 'fixed by the checkpoint'
     wrong = {}
     for line in differences(found.meta, cfg, found.meta['backbone']['sha256'], found.meta['data']['sha256']):
         n = line.split(':')[0]

@@ -435,7 +435,7 @@ def plan(cfg:Config, # the run
     windows = count_windows(cfg, rows, channels, source)
     steps = windows['train']//cfg.batch_size
     total, (d_llm, vocab) = steps*cfg.train_epochs, backbone_dims(cfg)
-    n = count_trainable(cfg, d_llm, vocab) if d_llm and vocab else None
+    n = None if None in (d_llm, vocab) else count_trainable(cfg, d_llm, vocab)
     saves = list(range(cfg.save_steps, total + 1, cfg.save_steps)) if cfg.save_steps else []
     return dict(folder=experiment_dir(cfg), source=source, **windows, steps_per_epoch=steps, total_steps=total,
         saves=saves + ([total] if total not in saves else []), n_trained=n, checkpoint_bytes=n and checkpoint_bytes(n))
