@@ -10,20 +10,19 @@ import html, json, os, psutil, re, signal, time
 from contextlib import ExitStack
 from dataclasses import fields
 from functools import lru_cache
-from io import BytesIO
 
 import ipywidgets as W, torch
 from fastcore.basics import patch
 from IPython import get_ipython
 from IPython.display import display
 from jupyter_ui_poll import ui_events
-from matplotlib.figure import Figure
 
 from .backbone import backbone_dims
 from .checkpoint import *
 from .config import *
 from .data import data_shape
 from .drive import check_project
+from .forecast import Picture
 from .model import *
 from .trainer import Trainer, chosen, plan, plan_text
 
@@ -297,9 +296,7 @@ def show(self:LiveView, epoch_done:bool, doing:str=''):
     if epoch_done or now - self.told > 1:
         self.told, self.text.value = now, f'<pre style="white-space:pre-wrap">{html.escape(self.status() + doing)}</pre>'
     if epoch_done or now - self.drawn > 10:
-        self.drawn, png = now, BytesIO()
-        self.plot().savefig(png, dpi=90)
-        self.image.value, self.image.layout.display = png.getvalue(), ''
+        self.drawn, self.image.value, self.image.layout.display = now, self.plot()._repr_png_(), ''
 
 def memory_text()->str:
     "Memory in use: the peak of the GPU's, else this process's"
@@ -321,9 +318,9 @@ def status(self:LiveView)->str:
 
 # %% ../nbs/11_panel.ipynb #plot
 @patch
-def plot(self:LiveView)->Figure:
+def plot(self:LiveView)->Picture:
     "Training loss by step (smoothed), validation and test loss by epoch, the best marked"
-    fig = Figure(figsize=(6.6, 3), layout='constrained')
+    fig = Picture(figsize=(6.6, 3), layout='constrained')
     ax, h = fig.subplots(), self.trainer.progress.history
     before = [r for r in h if r['global_step'] <= self.begun]   # of an earlier session only the epochs' means are known
     if before: ax.plot([r['global_step'] for r in before], [r['train_loss'] for r in before], color='lightgrey', marker='.', label='training, earlier (epoch mean)')
