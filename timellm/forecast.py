@@ -112,7 +112,7 @@ def plot(self:Forecast, most:int=16 # channels shown
         ax.set_title(n, fontsize=9, loc='left')
         ax.tick_params(labelsize=7)
     for ax in fig.axes[len(names):]: ax.remove()
-    fig.legend(*fig.axes[0].get_legend_handles_labels(), loc='outside upper right', ncols=4, fontsize=8)
+    fig.legend(*fig.axes[0].get_legend_handles_labels(), loc='outside lower center', ncols=4, fontsize=8)
     fig.suptitle(self.title + left, fontsize=9, x=.01, ha='left')
     return fig
 
