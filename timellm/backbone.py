@@ -23,6 +23,17 @@ from transformers.utils import logging as hf_logging
 from .config import *
 from .data import cache_dir
 
+# %% ../nbs/05_backbone.ipynb #reach
+_LIMITS = 'sliding_window', 'attention_chunk_size', 'original_max_position_embeddings'
+
+def _reach(config):
+    "Positions up to which no layer has a window, chunks, or a change of its rotation"
+    def numbers(d):
+        for k, v in d.items():
+            if isinstance(v, dict): yield from numbers(v)
+            elif k in _LIMITS and isinstance(v, int): yield v
+    return min(numbers(config.to_dict()), default=float('inf'))
+
 # %% ../nbs/05_backbone.ipynb #backbone-2
 class Backbone(nn.Module):
     "A frozen language model with its tokenizer; `forward` is the fast pass where it is known to give what the plain one gives"
@@ -37,7 +48,7 @@ class Backbone(nn.Module):
         for m in model.modules():
             for n, c in m.named_children():
                 if isinstance(c, NewGELUActivation): setattr(m, n, nn.GELU(approximate='tanh'))
-        self.fast, self._kept = None, (None, None)   # None: not tried yet
+        self.fast, self._kept, self.reach = None, (None, None), _reach(model.config)   # None: not tried yet
         self.eval()
     @property
     def embeddings(self): return self.model.get_input_embeddings().weight   # (vocab, d_llm)
@@ -50,7 +61,7 @@ class Backbone(nn.Module):
             raise TimeLLMError(f'a prompt of {L} tokens and {P} patches need {L + P} positions, {self.name} has {most}: '
                 'take prompt=short, a shorter description, or a larger stride')
         if self.fast is None: self.try_fast()
-        return (self.fast_pass if self.fast else self.plain_pass)(ids, mask, patches)
+        return (self.fast_pass if self.fast and L + P <= self.reach else self.plain_pass)(ids, mask, patches)
 
 # %% ../nbs/05_backbone.ipynb #plain-pass
 @patch
@@ -70,14 +81,11 @@ class _Taken(Exception): "The last layer's keys and values are there; the rest o
 class _Keys:
     "Keys and values of the parts before this one, positions (B or 1, Q) and (B or 1, K) of queries and keys; collects this part's own in `kept`"
     def __init__(self, before, qpos, kpos, last=None):
-        self.before, self.last, self.kept, self.masks = before, last, {}, {}
-        self.back = qpos[:, :, None] - kpos[:, None]   # (B, Q, K) how far back a key lies
-    def mask(self, window):   # (B, 1, Q, K)
-        if window not in self.masks: self.masks[window] = ((self.back >= 0) & (self.back < (window or 2**29)))[:, None]
-        return self.masks[window]
+        self.before, self.last, self.kept = before, last, {}
+        self.mask = (kpos[:, None] <= qpos[:, :, None])[:, None]   # (B, 1, Q, K)
 
 # %% ../nbs/05_backbone.ipynb #attend
-def _attend(module, q, k, v, mask, scaling=None, keys=None, sliding_window=None, softcap=None, s_aux=None, **kw):
+def _attend(module, q, k, v, mask, scaling=None, keys=None, softcap=None, s_aux=None, **kw):
     "Attention of one layer for `transformers.AttentionInterface`; q (B, heads, Q, D), k and v (B, key heads, Q, D), heads of keys may be grouped"
     if keys is None or softcap or s_aux is not None: raise NotImplementedError('its attention has a term of its own')
     i = module.layer_idx
@@ -85,7 +93,7 @@ def _attend(module, q, k, v, mask, scaling=None, keys=None, sliding_window=None,
     if i == keys.last: raise _Taken
     k, v = (torch.cat([*(b[i][j].to(t.dtype).expand(len(t), -1, -1, -1) for b in keys.before), t], 2) for j, t in enumerate((k, v)))
     if (n := q.shape[1]//k.shape[1]) > 1: k, v = k.repeat_interleave(n, 1), v.repeat_interleave(n, 1)
-    return F.scaled_dot_product_attention(q, k, v, keys.mask(sliding_window), scale=scaling).transpose(1, 2), None
+    return F.scaled_dot_product_attention(q, k, v, keys.mask, scale=scaling).transpose(1, 2), None
 
 # %% ../nbs/05_backbone.ipynb #using
 _CAN = all(hasattr(transformers, n) for n in ('AttentionInterface', 'AttentionMaskInterface'))   # since transformers 4.53
@@ -112,7 +120,7 @@ def _through(self:Backbone, x, *args):   # (B, n, d_llm), and what `_Keys` takes
 @patch
 def _common_keys(self:Backbone, device):
     "Keys and values of the common tokens, made once for a device and precision"
-    kind = device, torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type)
+    kind = device, torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type), self.common.tolist()
     if self._kept[0] != kind:
         at = torch.arange(len(self.common), device=device)[None]
         self._kept = kind, self._through(self.model.get_input_embeddings()(self.common.to(device))[None], [], at, at, self.model.config.num_hidden_layers - 1)
@@ -140,17 +148,17 @@ def try_fast(self:Backbone):
     g, e, was = torch.Generator().manual_seed(0), self.embeddings, self.common
     ids, x = torch.randint(len(e), (3, 12), generator=g).to(e.device), torch.randn(3, 5, self.d_llm, generator=g).to(e.device)*e.std()
     ids[:, :4] = ids[0, :4]
-    mask = (torch.arange(12)[None] < torch.tensor([[7], [12], [4]])).long().to(e.device)
+    masks = [(torch.arange(12)[None] < torch.tensor(n)[:, None]).long().to(e.device) for n in ((7, 12, 4), (12, 12, 12))]
     self.common = ids[0, :4]
     try:
         if not _CAN: raise NotImplementedError(f'transformers {transformers.__version__} has no AttentionInterface, newer ones have')
         with torch.no_grad(), torch.autocast(e.device.type, enabled=False):
-            plain, fast = (f(ids*mask, mask, x) for f in (self.plain_pass, self.fast_pass))
+            plain, fast = (torch.stack([f(ids*m, m, x) for m in masks]) for f in (self.plain_pass, self.fast_pass))
         off = ((plain - fast).abs().max()/plain.abs().max()).item()
         self.fast = off < 1e-4
         if not self.fast: why = f'its layers do more than attend to earlier positions (results differ by {off:.0e})'
     except Exception as e: why = (str(e) or type(e).__name__).splitlines()[0]   # whatever its classes do with a foreign attention
-    self.common, self._kept = was, (None, None)
+    self.common = was
     if not self.fast: print(f'{self.name}: no fast pass, the plain one is used: {why}', flush=True)
 
 # %% ../nbs/05_backbone.ipynb #phrases
@@ -235,10 +243,10 @@ def load_pretrained(src, # folder or hub id
     hf_logging.disable_progress_bar()
     old, _ = hf_logging.get_verbosity(), hf_logging.set_verbosity_error()
     try:
-        config = AutoConfig.from_pretrained(src)
+        config = AutoConfig.from_pretrained(src, trust_remote_code=False)
         _check_layers(config, n_layers, name)
-        model, info = AutoModel.from_pretrained(src, num_hidden_layers=n_layers, dtype=torch.float32, output_loading_info=True)
-        tokenizer = AutoTokenizer.from_pretrained(src)
+        model, info = AutoModel.from_pretrained(src, num_hidden_layers=n_layers, dtype=torch.float32, output_loading_info=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(src, trust_remote_code=False)
     except TimeLLMError: raise
     except Exception as e:   # transformers, safetensors, tokenizers and the hub's client each raise their own
         local = Path(src).is_dir()
@@ -298,6 +306,6 @@ def backbone_dims(cfg:Config # uses llm_model, llm_path, project_dir
     if (low := cfg.llm_model.lower()) == 'none' or low in KNOWN and not cfg.llm_path: return KNOWN[low][1:]
     kind, src, _ = find_backbone(cfg)
     if kind == 'hub' and low in KNOWN: return KNOWN[low][1:]
-    try: c = AutoConfig.from_pretrained(src, local_files_only=True)
+    try: c = AutoConfig.from_pretrained(src, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError): return None, None
     return getattr(c, 'hidden_size', None), getattr(c, 'vocab_size', None)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
-from pandas.tseries.frequencies import to_offset
 
 from .config import *
 
@@ -79,10 +78,14 @@ def check_frame(df:pd.DataFrame, # a `date` column and numeric ones
 )->pd.DataFrame:
     "`df` with its numeric columns as float64, indexed by date; `TimeLLMError` names row, column and value of what is wrong"
     if 'date' not in df:
-        raise TimeLLMError(f"{name} has no column 'date'; found: {', '.join(map(str, df.columns))}. Rename the time column to 'date'")
+        do = "Separate the columns by commas, not by ';'" if len(df.columns) == 1 and ';' in str(df.columns[0]) else "Rename the time column to 'date'"
+        raise TimeLLMError(f"{name} has no column 'date'; found: {', '.join(map(str, df.columns))}. {do}")
     cols = [c for c in df.columns if c != 'date']
     if not cols: raise TimeLLMError(f"{name} has only a 'date' column: at least one numeric column is needed")
-    dates = pd.to_datetime(df['date'], errors='coerce')
+    if (two := df['date'].astype(str).str.match(r'\d{1,2}[/.-]\d{1,2}[/.-]\d{4}')).any():
+        raise TimeLLMError(f"{name}, column 'date': {df['date'][two].iloc[0]!r} may be read with the day or the month first. Write dates as 2016-07-01")
+    try: dates = pd.to_datetime(df['date'], errors='coerce')
+    except ValueError as e: raise TimeLLMError(f"{name}, column 'date': {e}. Write all dates in one time zone, UTC or local time without summer time") from e
     if dates.isna().any():
         i = int(dates.isna().to_numpy().argmax())
         raise TimeLLMError(f"{name}, row {i + 1} (line {i + 2}), column 'date': {df['date'].iloc[i]!r} is not a date like 2016-07-01 00:00:00")
@@ -103,10 +106,12 @@ def check_frame(df:pd.DataFrame, # a `date` column and numeric ones
 # %% ../nbs/03_data.ipynb #frequency
 def frequency(dates:pd.DatetimeIndex # of a table's rows
 )->str:
-    "Pandas' name of the time from row to row (h, D, MS, 15min, ...); with gaps in the dates that of the newest rows, else of the median step"
-    for part in (dates, dates[-12:]):
-        if len(part) > 2 and (f := pd.infer_freq(part)): return f
-    return to_offset(pd.Series(dates).diff().median()).freqstr
+    "Pandas' name of the time from row to row (h, D, B, MS, 15min, ...), or `month`; with gaps in the dates that of the most frequent step"
+    if len(dates) > 2 and (f := pd.infer_freq(dates)): return f
+    step = pd.Series(dates).diff().mode()[0]
+    if step == pd.Timedelta(days=1) and (dates.dayofweek < 5).all(): return 'B'
+    if 28 <= step.days <= 31: return 'MS' if dates.is_month_start.all() else 'ME' if dates.is_month_end.all() else 'month'
+    return pd.infer_freq(pd.date_range(dates[0], periods=3, freq=step))
 
 # %% ../nbs/03_data.ipynb #select-columns
 def select_columns(df:pd.DataFrame, # from `check_frame`

@@ -82,9 +82,11 @@ def progress_bar(text:str, total:int=None, done:int=0, show:bool=True)->Bar:
 def season(dates:pd.DatetimeIndex # of a table's rows
 )->int:
     "Rows in a season, from the median time between rows; 1 where there is none"
+    if frequency(dates) == 'B': return 5
     step = pd.Series(dates).diff().median()/pd.Timedelta(days=1)
-    if step < 1: return max(1, round(1/step))
-    return next((n for days, n in ((1, 7), (7, 52), (31, 12), (92, 4)) if step <= days), 1)
+    for cycle, off in ((1, .02), (7, .02), (365.25, .3)):   # days; how far from a whole number of rows
+        if (n := cycle/step) > 1.5 and abs(n - round(n)) < off: return round(n)
+    return 1
 
 def seasonal_naive(x:torch.Tensor, # (B, seq_len) windows
     pred_len:int, # rows to forecast
@@ -113,18 +115,17 @@ def fit_dlinear(data:Data, # train and val are used
         torch.manual_seed(cfg.seed)
         model = DLinear(cfg.seq_len, cfg.pred_len)
         optimizer, best, bad = torch.optim.Adam(model.parameters(), 1e-3), float('inf'), 0
-        for epoch in range(30):
+        for epoch in range(200):
             for i in torch.randperm(len(data.train)).split(256):
                 x, y = data.train[i]
                 optimizer.zero_grad()
                 F.mse_loss(model(x), y).backward()
                 optimizer.step()
-            optimizer.param_groups[0]['lr'] *= .8
             val = measure_windows(model, data.val, cfg)['mse']
             if val < best: best, bad, state = val, 0, {k: v.clone() for k, v in model.state_dict().items()}
             else: bad += 1
-            on_batch(epoch + 1, 30)
-            if bad == 3: break
+            on_batch(epoch + 1, 200)
+            if bad == 10: break
     model.load_state_dict(state)
     return model
 
@@ -177,7 +178,7 @@ def verdict(table:pd.DataFrame # from `evaluate`
     "Which forecast has the lowest MSE, and where Time-LLM stands, in one sentence"
     own, others = table.iloc[0], table.iloc[1:].sort_values('mse')
     best = others.iloc[0]
-    share = abs(own.mse/best.mse - 1)
+    share = abs(own.mse/best.mse - 1) if best.mse else float('nan')
     if own.mse < best.mse: return f'{own.forecast} has the lowest MSE, {share:.0%} below the next, {best.forecast}.'
     better = ', '.join(others.forecast[others.mse <= own.mse])
     return f'{own.forecast} does not win: {better} {"has" if "," not in better else "have"} a lower MSE; it is {share:.0%} above the best, {best.forecast}.'
@@ -189,4 +190,4 @@ def table_text(table:pd.DataFrame # from `evaluate`
     for r in table.to_dict('records'):
         published = f"{r['published_mse']:16.6f}{r['published_mae']:10.6f}{int(r['published_windows']):10,}" if r.get('published_mse', float('nan')) > 0 else ''
         lines.append(f"{r['forecast']:28}{r['mse']:10.6f}{r['mae']:10.6f}{r['windows']:10,}{published}")
-    return '\n'.join([*lines, 'published: the last partial batch is dropped, as in published tables', f'Verdict: {verdict(table)}'])
+    return '\n'.join([*lines, 'Errors are on scaled values; published: the last partial batch is dropped, as in published tables', f'Verdict: {verdict(table)}'])

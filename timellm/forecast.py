@@ -6,7 +6,7 @@
 __all__ = ['Forecast', 'forecast', 'forecast_text', 'run']
 
 # %% ../nbs/10_forecast.ipynb #dataclass
-import math
+import math, re
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -32,6 +32,7 @@ class Forecast:
     naive:pd.DataFrame # seasonal naive forecast of the same rows
     title:str # model and data
     folder:Path # the experiment's
+    name:str # of the table, for file names
 
 # %% ../nbs/10_forecast.ipynb #input-rows
 def _input_rows(table, name, known, cfg, date): # known: `data` of a checkpoint
@@ -40,23 +41,31 @@ def _input_rows(table, name, known, cfg, date): # known: `data` of a checkpoint
     if missing := [c for c in columns if c not in table]:
         raise TimeLLMError(f"{name} has no column {', '.join(map(repr, missing))}; found: {', '.join(map(str, table.columns))}. "
             f"The checkpoint forecasts {', '.join(columns)}: rename or add what is missing")
-    d = check_frame(table[[c for c in ('date', *columns) if c in table]], name)[columns]
+    if 'date' not in table: check_frame(table, name)   # says so
+    d = check_frame(table[['date', *columns]], name)[columns]
+    if len(d) < cfg.seq_len: raise TimeLLMError(f"{name} has {len(d)} rows and the model reads seq_len={cfg.seq_len}: give a longer past")
     if known.get('freq') and (freq := frequency(d.index)) != known['freq']:
         raise TimeLLMError(f"{name} has a row every {freq!r} (pandas' name) and the checkpoint was trained on one every {known['freq']!r}: resample the table, or train on it")
     n = len(d)
     if date:
         day = pd.to_datetime(date, errors='coerce')
-        if pd.isna(day) or len(d) and day > d.index[-1]: raise TimeLLMError(f"date={date!r}: a date up to the table's last, {d.index[-1]}, is needed; it is the last one that the model reads")
+        if not pd.isna(day) and bool(day.tz) != bool(d.index.tz): day = day.tz_localize(d.index.tz)   # the table's time, or without zone as it
+        if pd.isna(day) or day > d.index[-1]: raise TimeLLMError(f"date={date!r}: a date up to the table's last, {d.index[-1]}, is needed; it is the last one that the model reads")
         n = int(d.index.searchsorted(day, side='right'))
     if n < cfg.seq_len:
-        first = f'; the first possible date is {d.index[cfg.seq_len - 1]}' if len(d) >= cfg.seq_len else ''
-        raise TimeLLMError(f"{name} has {n} rows{f' up to {date}' if date else ''} and the model reads seq_len={cfg.seq_len}: give a longer past{first}")
+        raise TimeLLMError(f"{name} has {n} rows up to {date} and the model reads seq_len={cfg.seq_len}: the first possible date is {d.index[cfg.seq_len - 1]}")
     return d, n
 
 # %% ../nbs/10_forecast.ipynb #future
+def _missing(dates):
+    "Rows that a table without gaps would have between the first and the last date, beyond those it has; months vary too much to tell"
+    step = pd.Series(dates).diff().mode()[0]
+    return 0 if step.days >= 28 or frequency(dates) == 'B' else max(0, round((dates[-1] - dates[0])/step) + 1 - len(dates))
+
 def _future(d, n, pred_len):
     "Dates of the rows after the first `n`: the table's own where it has them"
-    known, step = d.index[n:n + pred_len], to_offset(frequency(d.index))
+    known, name = d.index[n:n + pred_len], frequency(d.index)
+    step = pd.DateOffset(months=1) if name == 'month' else to_offset(name)
     last = d.index[n - 1 + len(known)]
     return known.append(pd.DatetimeIndex([last + step*k for k in range(1, pred_len - len(known) + 1)])).rename('date')
 
@@ -73,6 +82,7 @@ def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
     d, n = _input_rows(table, name, known, cfg, date)
     mean, std = (torch.tensor(known[k], dtype=torch.float64)[:, None] for k in ('mean', 'std'))   # (channels, 1)
     past, future = d.iloc[n - cfg.seq_len:n], _future(d, n, cfg.pred_len)
+    if gaps := _missing(past.index): print(f'NOTE: among the {cfg.seq_len} rows that the model reads {gaps} are missing in time; it takes them as if there were no gap')
     raw = torch.tensor(past.to_numpy().T.copy())   # (channels, seq_len)
     windows = ((raw - mean)/std).float()
     with torch.no_grad(), accelerator.autocast():
@@ -83,7 +93,7 @@ def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
     naive = seasonal_naive(raw, cfg.pred_len, period if period <= cfg.seq_len else 1)
     layers = f', first {cfg.llm_layers} layers' if model.backbone else ''
     title = f"{state['backbone']['name']}{layers}, step {state['global_step']}, on {Path(str(name)).name}"
-    return Forecast(past, as_table(y.double()*std + mean), d.iloc[n:n + cfg.pred_len], as_table(naive), title, experiment_folder(path))
+    return Forecast(past, as_table(y.double()*std + mean), d.iloc[n:n + cfg.pred_len], as_table(naive), title, experiment_folder(path), re.sub(r'\W+', '_', Path(str(name)).stem))
 
 # %% ../nbs/10_forecast.ipynb #picture
 class Picture(Figure):
@@ -109,11 +119,11 @@ def plot(self:Forecast, most:int=16 # channels shown
         if len(self.truth): ax.plot(join(self.truth)[n], color='black', lw=1, ls=':', label='truth')
         ax.plot(join(self.forecast)[n], color='tab:blue', lw=1.5, label='forecast')
         ax.axvline(self.past.index[-1], color='grey', lw=.8, ls='--')
-        ax.set_title(n, fontsize=9, loc='left')
+        ax.set_title(n, fontsize=9, loc='left', parse_math=False)
         ax.tick_params(labelsize=7)
     for ax in fig.axes[len(names):]: ax.remove()
     fig.legend(*fig.axes[0].get_legend_handles_labels(), loc='outside lower center', ncols=4, fontsize=8)
-    fig.suptitle(self.title + left, fontsize=9, x=.01, ha='left')
+    fig.suptitle(self.title + left, fontsize=9, x=.01, ha='left', parse_math=False)
     return fig
 
 # %% ../nbs/10_forecast.ipynb #save
@@ -121,7 +131,7 @@ def plot(self:Forecast, most:int=16 # channels shown
 def save(self:Forecast, folder='' # made if missing; empty: the experiment's
 )->tuple:
     "Write the CSV and the PNG; their paths"
-    folder, name = Path(folder or self.folder), f'forecast_{self.past.index[-1]:%Y%m%d_%H%M}'
+    folder, name = Path(folder or self.folder), f'forecast_{self.name}_{self.past.index[-1]:%Y%m%d_%H%M}'
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(self.forecast.reset_index(), folder/f'{name}.csv')
     self.plot().savefig(folder/f'{name}.png', dpi=120)
@@ -133,7 +143,7 @@ def forecast_text(f:Forecast, # to be told
 )->str:
     "Cut-off, first rows and files as lines of text"
     head = f.forecast.head(7).round(3).to_string(max_cols=8)
-    return f'Forecast of {f.title}, after {f.past.index[-1]}:\n{head}\n{len(f.forecast)} rows in {files[0]}, picture in {files[1]}'
+    return f'Forecast of {f.title}, after {f.past.index[-1]}:\n{head}\n... {len(f.forecast)} rows in {files[0]}, picture in {files[1]}'
 
 def run(cfg:Config, # the run
     df:pd.DataFrame=None, # a table in memory instead of the config's file

@@ -33,7 +33,7 @@ def default_preset()->str:
 
 # %% ../nbs/11_panel.ipynb #widgets
 _FRONT = dict(data='Data', data_path='CSV file', resume_from_checkpoint='Resume from', batch_size='Batch size', train_epochs='Epochs')
-_FOLDED = dict(llm_model='Backbone', llm_layers='Layers', save_steps='Save every', save_total_limit='Keep', patience='Patience', model_comment='Comment')
+_FOLDED = dict(llm_model='Backbone', llm_layers='Layers', seq_len='Rows read', pred_len='Rows forecast', save_steps='Save every', save_total_limit='Keep', patience='Patience', model_comment='Comment')
 _HINTS = dict(data_path='only for custom, or your copy of a named set', resume_from_checkpoint='auto, none, or a path', llm_model='GPT2, smollm2, a hub id, a folder, none')
 _ON_CPU = ('demo', 'tiny')   # presets meant for machines without a GPU
 
@@ -73,7 +73,7 @@ def lay_out(self:Panel):
         wide = n in ('data_path', 'resume_from_checkpoint', 'found', 'llm_model', 'model_comment')
         w.layout.width, w.style.description_width = '32em' if wide else '20em', '7em'
     row = lambda n: W.HBox([self.fields[n], self.notes[n]])
-    folded = W.Accordion([W.VBox([row(n) for n in _FOLDED])], titles=['Backbone, saving, patience'], selected_index=None)
+    folded = W.Accordion([W.VBox([row(n) for n in _FOLDED])], titles=['Backbone, window, saving, patience'], selected_index=None)
     self.folded = folded
     self.widget = W.VBox([W.HBox([self.preset, self.notes['preset']]), row('data'), row('data_path'), self.found,
         *(row(n) for n in list(_FRONT)[2:]), folded, self.cpu, self.info])
@@ -83,8 +83,7 @@ def show_values(self:Panel, kept=()): # settings to show instead of the preset's
     "Fill the widgets from the preset"
     base = make_config(self.preset.value, **self.settings)
     for n, w in self.fields.items():
-        v = kept[n] if n in kept else getattr(base, n)
-        w.value = v
+        w.value = kept[n] if n in kept and n not in self.settings else getattr(base, n)
 
 # %% ../nbs/11_panel.ipynb #choices
 @patch
@@ -124,7 +123,9 @@ def changed(self:Panel, change=None):
     if self.busy: return
     self.busy = True
     try:
-        if change and change.owner is self.preset: self.show_values()
+        if change and change.owner is self.preset:
+            try: self.show_values()
+            except ConfigError: pass   # with the settings given by name this preset is not possible: `check` says why
         if change and change.owner is self.found and self.found.value: self.fields['resume_from_checkpoint'].value = self.found.value
         for n in self.notes.values(): n.value = ''
         if self.preset.value in _ON_CPU and not torch.cuda.is_available(): self.notes['preset'].value = 'this runtime has no GPU, and this needs none'
@@ -161,17 +162,19 @@ def check(self:Panel)->tuple:
         at = 'resume_from_checkpoint'
         found, _ = chosen(cfg)
         if found and (wrong := self.locked(found, cfg)): return wrong, ''
-        at = 'batch_size'
+        at = 'data_path' if cfg.data_path or cfg.data == 'custom' else 'data'
         text = plan_text(cfg, shape)   # its last line says what will be resumed
         if found: text += '\nfixed by it  ' + ', '.join(_fixed(found))
         at = 'preset'
         self.config()
-        self.keep_choices()
+        at = ''
+        try: self.keep_choices()
+        except OSError as e: return {'': f'{self.file} could not be written ({e.strerror}): is the project folder still there?'}, ''
         return {}, text
     except ConfigError as e:
         return {m[1] if (m := re.match(r"(\w+)=", p)) and m[1] in self.notes else '': p for p in e.problems}, ''
     except TimeLLMError as e: return {at: str(e)}, ''
-    except OSError as e: return {'': f'{self.file} could not be written ({e.strerror}): is the project folder still there?'}, ''
+    except Exception as e: return {at: f'{type(e).__name__}: {e}'}, ''   # of pandas, transformers, the file system: whatever a wrong value leads to
 
 # %% ../nbs/11_panel.ipynb #whole
 @lru_cache(maxsize=99)

@@ -10,6 +10,7 @@ __all__ = ['rate_factor', 'make_schedule', 'Progress', 'NonFiniteLoss', 'Interru
 import math, os, signal, sys, threading, time, uuid
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import pandas as pd, torch
 from accelerate.utils import set_seed
@@ -454,7 +455,7 @@ def chosen(cfg:Config # uses resume_from_checkpoint and what names the experimen
     elif (found := [look(resolve(how, cfg))])[0].error: raise CheckpointError(found[0].error)
     m, path = found[0].meta, found[0].path
     return found[0], (f"{path.relative_to(folder) if path.is_relative_to(folder) else path}: step {m['global_step']}, epoch {m['epoch']} completed, "
-        f"best validation MSE {m['val_loss_min']:.6g}" + (f", finished: {m['finished']}" if m['finished'] else ''))
+        f"best validation MSE {m['val_loss_min']:.6g}, of {m['backbone']['name']} on {Path(m['data']['source']).name}" + (f", finished: {m['finished']}" if m['finished'] else ''))
 
 def _batches(n, size): return f'{n:,} windows, {-(-n//size)} batches ({n//size} full)'
 
