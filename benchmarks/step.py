@@ -109,11 +109,13 @@ def main():
     for mode in ('train', 'evaluate'):
         for tokens in (125, 230):
             for batch in o.batch:
-                runs, need = dict(published=[], plain=[], fast=[]), {}
-                for _ in range(o.rounds):
+                runs = dict(published=[], plain=[], fast=[])
+                for turn in range(o.rounds):
                     for p in runs:
-                        if (was := last.get((p, tokens, mode))) and (need := 2 + (was[1] - 2)*batch/was[0]) > .97*memory/1e9:
-                            if not runs[p] and not _: print(f'{p}, {mode}, batch {batch}, {tokens} tokens: not run, would need some {need:.0f} GB', file=sys.stderr)
+                        was = last.get((p, tokens, mode))   # batch and peak of the smaller batch
+                        need = 2 + (was[1] - 2)*batch/was[0] if was else 0   # GB; some 2 do not grow with the batch
+                        if need > .97*memory/1e9:
+                            if not turn: print(f'{p}, {mode}, batch {batch}, {tokens} tokens: not run, would need some {need:.0f} GB', file=sys.stderr)
                             continue
                         c = in_process(p, batch, tokens, mode, o.tokenizer, o.steps)
                         if not c: continue

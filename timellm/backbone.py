@@ -23,17 +23,6 @@ from transformers.utils import logging as hf_logging
 from .config import *
 from .data import cache_dir
 
-# %% ../nbs/05_backbone.ipynb #reach
-_LIMITS = 'sliding_window', 'attention_chunk_size', 'original_max_position_embeddings'
-
-def _reach(config):
-    "Positions up to which no layer has a window, chunks, or a change of its rotation"
-    def numbers(d):
-        for k, v in d.items():
-            if isinstance(v, dict): yield from numbers(v)
-            elif k in _LIMITS and isinstance(v, int): yield v
-    return min(numbers(config.to_dict()), default=float('inf'))
-
 # %% ../nbs/05_backbone.ipynb #backbone-2
 class Backbone(nn.Module):
     "A frozen language model with its tokenizer; `forward` is the fast pass where it is known to give what the plain one gives"
@@ -77,6 +66,7 @@ def plain_pass(self:Backbone, ids, mask, patches):   # (B, L), (B, L), (B, P, d_
 
 # %% ../nbs/05_backbone.ipynb #taken
 class _Taken(Exception): "The last layer's keys and values are there; the rest of the pass is not needed"
+class _NotSo(Exception): "This model, or this transformers, has no fast pass; the message says why"
 
 class _Keys:
     "Keys and values of the parts before this one, positions (B or 1, Q) and (B or 1, K) of queries and keys; collects this part's own in `kept`"
@@ -87,7 +77,7 @@ class _Keys:
 # %% ../nbs/05_backbone.ipynb #attend
 def _attend(module, q, k, v, mask, scaling=None, keys=None, softcap=None, s_aux=None, **kw):
     "Attention of one layer for `transformers.AttentionInterface`; q (B, heads, Q, D), k and v (B, key heads, Q, D), heads of keys may be grouped"
-    if keys is None or softcap or s_aux is not None: raise NotImplementedError('its attention has a term of its own')
+    if keys is None or softcap or s_aux is not None: raise _NotSo('its attention has a term of its own')
     i = module.layer_idx
     keys.kept[i] = k, v
     if i == keys.last: raise _Taken
@@ -109,11 +99,11 @@ def _attention(config, name):
 
 # %% ../nbs/05_backbone.ipynb #through
 @patch
-def _through(self:Backbone, x, *args):   # (B, n, d_llm), and what `_Keys` takes
-    "One part through the layers: its hidden states, or its keys and values by layer if a last layer is given"
-    keys = _Keys(*args)
+def _through(self:Backbone, x, before, qpos, kpos, keys_only=False):   # x (B, n, d_llm); the others as `_Keys` takes them
+    "One part through the layers: its hidden states, or only its keys and values by layer"
+    keys = _Keys(before, qpos, kpos, self.model.config.num_hidden_layers - 1 if keys_only else None)
     with _attention(self.model.config, 'timellm'):
-        try: out = self.model(inputs_embeds=x, position_ids=args[1].expand(len(x), -1), use_cache=False, keys=keys)
+        try: out = self.model(inputs_embeds=x, position_ids=qpos.expand(len(x), -1), use_cache=False, keys=keys)
         except _Taken: return keys.kept
     return out.last_hidden_state
 
@@ -123,7 +113,7 @@ def _common_keys(self:Backbone, device):
     kind = device, torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type), self.common.tolist()
     if self._kept[0] != kind:
         at = torch.arange(len(self.common), device=device)[None]
-        self._kept = kind, self._through(self.model.get_input_embeddings()(self.common.to(device))[None], [], at, at, self.model.config.num_hidden_layers - 1)
+        self._kept = kind, self._through(self.model.get_input_embeddings()(self.common.to(device))[None], [], at, at, keys_only=True)
     return self._kept[1]
 
 # %% ../nbs/05_backbone.ipynb #fast-pass
@@ -135,14 +125,25 @@ def fast_pass(self:Backbone, ids, mask, patches):   # (B, L), (B, L) filled up o
     at = torch.arange(L, device=ids.device)[None]   # (1, L)
     with torch.no_grad():
         if C: before.append(self._common_keys(ids.device))
-        if L > C: before.append(self._through(self.model.get_input_embeddings()(ids[:, C:]), before[:], at[:, C:], at, self.model.config.num_hidden_layers - 1))
+        if L > C: before.append(self._through(self.model.get_input_embeddings()(ids[:, C:]), before[:], at[:, C:], at, keys_only=True))
     here = mask.sum(1, keepdim=True) + torch.arange(P, device=ids.device)   # (B, P)
     return self._through(patches.to(self.embeddings.dtype), before, here, torch.cat([torch.where(mask.bool(), at, 2**30), here], 1))
+
+# %% ../nbs/05_backbone.ipynb #reach
+_LIMITS = 'sliding_window', 'attention_chunk_size', 'original_max_position_embeddings'
+
+def _reach(config):
+    "Positions up to which no layer has a window, chunks, or a change of its rotation"
+    def numbers(d):
+        for k, v in d.items():
+            if isinstance(v, dict): yield from numbers(v)
+            elif k in _LIMITS and isinstance(v, int): yield v
+    return min(numbers(config.to_dict()), default=float('inf'))
 
 # %% ../nbs/05_backbone.ipynb #try-fast
 @patch
 def try_fast(self:Backbone):
-    "Set `fast` by comparing both passes on three made-up prompts of different length; False with active backbone dropout, too"
+    "Set `fast` by comparing both passes on two made-up batches, prompts of different and of equal length; False with active backbone dropout, too"
     self.fast, why = False, ''
     if self.dropout: return
     g, e, was = torch.Generator().manual_seed(0), self.embeddings, self.common
@@ -151,7 +152,7 @@ def try_fast(self:Backbone):
     masks = [(torch.arange(12)[None] < torch.tensor(n)[:, None]).long().to(e.device) for n in ((7, 12, 4), (12, 12, 12))]
     self.common = ids[0, :4]
     try:
-        if not _CAN: raise NotImplementedError(f'transformers {transformers.__version__} has no AttentionInterface, newer ones have')
+        if not _CAN: raise _NotSo(f'transformers {transformers.__version__} has no AttentionInterface, newer ones have')
         with torch.no_grad(), torch.autocast(e.device.type, enabled=False):
             plain, fast = (torch.stack([f(ids*m, m, x) for m in masks]) for f in (self.plain_pass, self.fast_pass))
         off = ((plain - fast).abs().max()/plain.abs().max()).item()

@@ -178,10 +178,9 @@ def verdict(table:pd.DataFrame # from `evaluate`
     "Which forecast has the lowest MSE, and where Time-LLM stands, in one sentence"
     own, others = table.iloc[0], table.iloc[1:].sort_values('mse')
     best = others.iloc[0]
-    share = abs(own.mse/best.mse - 1) if best.mse else float('nan')
-    if own.mse < best.mse: return f'{own.forecast} has the lowest MSE, {share:.0%} below the next, {best.forecast}.'
+    if own.mse < best.mse: return f'{own.forecast} has the lowest MSE, {1 - own.mse/best.mse:.0%} below the next, {best.forecast}.'
     better = ', '.join(others.forecast[others.mse <= own.mse])
-    return f'{own.forecast} does not win: {better} {"has" if "," not in better else "have"} a lower MSE; it is {share:.0%} above the best, {best.forecast}.'
+    return f'{own.forecast} does not win: {better} {"has" if "," not in better else "have"} a lower MSE' + (f'; it is {own.mse/best.mse - 1:.0%} above the best, {best.forecast}.' if best.mse else '.')
 
 def table_text(table:pd.DataFrame # from `evaluate`
 )->str:

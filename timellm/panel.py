@@ -155,14 +155,14 @@ def check(self:Panel)->tuple:
     try:
         cfg = make_config(self.preset.value, **{**self.settings, **self.choices()})
         self.list_found(cfg)
-        at = 'data_path' if cfg.data_path or cfg.data == 'custom' else 'data'
+        at = of_data = 'data_path' if cfg.data_path or cfg.data == 'custom' else 'data'
         shape = self.shape(cfg)
         at = 'llm_model'
         backbone_dims(cfg)
         at = 'resume_from_checkpoint'
         found, _ = chosen(cfg)
         if found and (wrong := self.locked(found, cfg)): return wrong, ''
-        at = 'data_path' if cfg.data_path or cfg.data == 'custom' else 'data'
+        at = of_data
         text = plan_text(cfg, shape)   # its last line says what will be resumed
         if found: text += '\nfixed by it  ' + ', '.join(_fixed(found))
         at = 'preset'
