@@ -21,7 +21,7 @@ from transformers.activations import NewGELUActivation
 from transformers.utils import logging as hf_logging
 
 from .config import *
-from .data import cache_dir
+from .drive import cache_dir
 
 # %% ../nbs/05_backbone.ipynb #backbone-2
 class Backbone(nn.Module):

@@ -21,7 +21,7 @@ from .backbone import backbone_dims
 from .checkpoint import *
 from .config import *
 from .data import data_shape
-from .drive import check_project
+from .drive import check_project, on_drive
 from .forecast import Picture
 from .model import *
 from .trainer import Trainer, chosen, plan, plan_text
@@ -194,9 +194,9 @@ def list_found(self:Panel, cfg:Config):
     options = [('auto: the newest that fits', 'auto'), ('none: start fresh', 'none')]
     for f in find_checkpoints(experiment_dir(cfg)):
         s = f.path.stat()
-        if f.error or not _whole(f.path, s.st_size, s.st_mtime_ns): continue
-        name = 'best' if f.best else 'checkpoint'
-        options.append((f"{name} at step {f.step}, epoch {f.meta['epoch']}, best loss {f.meta['val_loss_min']:.4f}, {s.st_size/1e6:,.0f} MB, {_ago(time.time() - s.st_mtime)}", str(f.path)))
+        if f.error or not on_drive(f.path) and not _whole(f.path, s.st_size, s.st_mtime_ns): continue
+        name = 'step' if not f.best else 'best' if f.path.name == 'checkpoint' else f.path.name
+        options.append((f"{name}: step {f.step}, epoch {f.meta['epoch']}, best loss {f.meta['val_loss_min']:.4f}, {s.st_size/1e6:,.0f} MB, {_ago(time.time() - s.st_mtime)}", str(f.path)))
     resume = cfg.resume_from_checkpoint
     if resume not in [v for _, v in options]: options.append((resume, resume))
     if self.found.options != tuple(options): self.found.options = options
@@ -209,6 +209,10 @@ def _fixed(found): return LOCKED + (LOCKED_TST if found.meta['config'].get('lrad
 def locked(self:Panel, found:Found, cfg:Config)->dict:
     "Mark the fields that a checkpoint fixes; problems by field where they differ"
     for n in set(self.notes) & {*_fixed(found), 'llm_model'}: self.notes[n].value = 'fixed by the checkpoint'
+    old = found.meta['config']
+    for may, names, why in RESUME_RULES:
+        for n in (set(names.split()) & set(self.notes) - {'llm_model', 'resume_from_checkpoint', *_fixed(found)}) if may == 'yes' else ():
+            if n in old and old[n] != getattr(cfg, n): self.notes[n].value = f'was {html.escape(str(old[n]))}: {why}'
     wrong = {}
     for line in differences(found.meta, cfg, found.meta['backbone']['sha256'], found.meta['data']['sha256']):
         n = line.split(':')[0]
