@@ -34,9 +34,9 @@ def _unreadable(path, e):
 def verify(path)->Path:
     "Read a checkpoint file whole and compare all its checksums; its path. `CheckpointError` names file and cause"
     try:
-        with zipfile.ZipFile(path) as z: bad = z.testzip()
+        with zipfile.ZipFile(path) as z: bad = z.testzip() or next((i.filename for i in z.infolist() if i.external_attr & 0x10), None)   # of what is marked as a folder torch loads no content
     except Exception as e: raise _unreadable(path, e) from e   # zipfile raises many kinds on damage
-    if bad: raise CheckpointError(f'{path} is damaged: the checksum of {bad} inside it is wrong')
+    if bad: raise CheckpointError(f'{path} is damaged: {bad} inside it is not what was written')
     return Path(path)
 
 # %% ../nbs/07_checkpoint.ipynb #format
@@ -489,7 +489,7 @@ def read_foreign(path, # file
     "The known parts of a checkpoint that other code wrote (`model` always), and the names of its other keys; `CheckpointError` says what is refused"
     try: state = torch.load(path, map_location='cpu', weights_only=not trust_pickle)
     except Exception as e:
-        if not (m := re.search(r'Unsupported (?:global|operand|class)\S*:? (?:GLOBAL )?(\S+)', str(e))): raise _unreadable(path, e) from e
+        if not (m := re.search(r'(?:GLOBAL|class) `?([\w.]+)', str(e))) or isinstance(e, OSError): raise _unreadable(path, e) from e
         raise CheckpointError(f"{path} holds {m[1]}, which is neither a tensor nor a plain type. Since PyTorch 2.6 torch.load refuses that by default (weights_only=True), "
             'because opening such a pickle can run any program. Nothing of it was run. If you made the file, or trust who did: --trust_pickle') from e
     if isinstance(state, dict) and 'format' in state: raise CheckpointError(f'{path} is a checkpoint of timellm: resume from it, no import is needed')

@@ -225,7 +225,7 @@ def save(self:Trainer, best:bool=False, step:bool=True): # as which files: `chec
     if best: p.best = dict(step=p.global_step, id=id)
     if self.accelerator.is_main_process:
         state = self.state_dict()
-        if bad := [k for k, v in state['model'].items() if not torch.isfinite(v).all()]:
+        if bad := [k for k, v in state['model'].items() if not (torch.isfinite(v.sum()) or torch.isfinite(v).all())]:   # the sum is quick
             raise self.non_finite(f'after step {p.global_step} weights are no longer finite: {", ".join(bad)}')
         self.saver.put(snapshot(dict(state, id=id)), best, step)
     if step: self.saved_step = p.global_step
