@@ -28,7 +28,8 @@ class CheckpointError(TimeLLMError):
 def _unreadable(path, e):
     if isinstance(e, FileNotFoundError): return CheckpointError(f'{path} is not there')
     if Path(path).is_dir(): return CheckpointError(f'{path} is a folder, damaged or no checkpoint of timellm')
-    why = '' if 'weights_only' in str(e) else f": {type(e).__name__}: {(str(e).splitlines() or [''])[0]}"   # torch's advice to unpickle it is no good one
+    if Path(path).is_file() and not Path(path).stat().st_size: return CheckpointError(f'{path} is damaged: it is empty')
+    why = '' if 'weights_only' in str(e) else f": {type(e).__name__}: {(str(e).splitlines() or [''])[0].split('. ')[0]}"   # torch's advice to unpickle it is no good one
     return CheckpointError(f'{path} is damaged or no checkpoint of timellm{why}')
 
 def verify(path)->Path:
