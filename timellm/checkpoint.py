@@ -348,8 +348,8 @@ class Saver:
             else f'{self.folder} can be written again: what was missing is there now')
 
 # %% ../nbs/07_checkpoint.ipynb #copy
-def _same(a, b):
-    try: return identity(a) == identity(b)
+def _is(path, id):
+    try: return identity(path) == id
     except CheckpointError: return False
 
 @patch
@@ -359,11 +359,15 @@ def copy(self:Saver):
     self.folder.mkdir(parents=True, exist_ok=True)
     begun, settled, new = time.monotonic(), {k for k, t in self.seen.items() if time.monotonic() - t >= self.upload}, False
     for f in sorted(find_in(self.work), key=lambda f: not f.best):   # the best first, then step files
-        name = str(f.path.relative_to(self.work))
-        if f.error or (name, f.meta['id']) in self.seen and _same(f.path, self.folder/name): continue
-        if _same(f.path, self.folder/name): verify(self.folder/name)
-        else: new = self.bring(name, settled) or new
-        self.seen[name, f.meta['id']] = time.monotonic()
+        name, id = str(f.path.relative_to(self.work)), f.meta.get('id')
+        if f.error or (name, id) in self.seen and _is(self.folder/name, id): continue
+        try:
+            if _is(self.folder/name, id): verify(self.folder/name)
+            else: new = self.bring(name, settled) or new
+        except FileNotFoundError:
+            if f.path.exists(): raise
+            continue   # the writer has put a newer one in its place, and will ask for another pass
+        self.seen[name, id] = time.monotonic()
     if new: self.tidy(settled)
     for name in ('log.txt', 'metrics.csv'):
         if (self.work/name).is_file(): shutil.copyfile(self.work/name, self.folder/name)
@@ -474,7 +478,7 @@ def fetch(self:Saver, path:Path)->Path:
 def place(self:Saver, near:Path, name:str)->None: # from `whole`; name in `work`
     "Make a verified copy a file of this run"
     here = self.work/name
-    if near == here or here.exists() and _same(near, here): return
+    if near == here or here.exists() and _is(here, identity(near)): return
     here.parent.mkdir(parents=True, exist_ok=True)
     tmp = here.with_name(f'.{here.name}.tmp')
     if near.parent.name == 'fetched': os.replace(near, tmp)

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""What is made from the notebooks and settings.ini: python tools/build.py readme | quickstart | docs ...
+"""What is made from the notebooks and settings.ini: python tools/build.py readme | quickstart | script | docs ...
 
 readme      README.md from nbs/index.ipynb
 quickstart  the git address in the quickstart's first cell, from settings.ini (none set: the cell asks for a wheel)
+script      the table of what may change on resume at the top of the training script
 docs        the site in _docs/, without Quarto: nbdev applies its directives, smalldocs renders (outputs as saved)
 """
 import re, shutil, subprocess, sys, tempfile
@@ -31,6 +32,14 @@ def quickstart():
     if n != 1: sys.exit(f'{path}: the first code cell has no line GIT_ADDRESS = ...')
     write_nb(nb, path)
 
+def script():
+    from timellm.config import resume_rules_text
+    path = TOP/'scripts'/'TimeLLM_ETTh1_gpt2_colab_drive.sh'
+    table = '\n'.join(f'#   {l}' for l in resume_rules_text().splitlines())
+    text, n = re.subn(r'(?s)(# <table>\n).*?(# </table>)', lambda m: f'{m[1]}{table}\n{m[2]}', path.read_text(encoding='utf-8'))
+    if n != 1: sys.exit(f'{path}: no place for the table')
+    path.write_text(text, encoding='utf-8')
+
 def docs():
     from nbdev.doclinks import _build_modidx
     from nbdev.quarto import nbdev_sidebar, refresh_quarto_yml
@@ -55,6 +64,6 @@ def docs():
         shutil.move(site/'_docs', TOP/'_docs')
 
 if __name__ == '__main__':
-    made = dict(readme=readme, quickstart=quickstart, docs=docs)
+    made = dict(readme=readme, quickstart=quickstart, script=script, docs=docs)
     if not sys.argv[1:] or set(sys.argv[1:]) - set(made): sys.exit(__doc__)
     for name in sys.argv[1:]: made[name]()

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Time-LLM on ETTh1 with GPT-2, checkpoints on Google Drive: start it, and start it again after a disconnect.
+# Every variable below can be set from the environment; further words go to `timellm train`:
+#   BATCH=16 bash scripts/TimeLLM_ETTh1_gpt2_colab_drive.sh --save_minutes 20
+# RESUME_FROM: auto (the newest checkpoint that fits, else a fresh start), none, a checkpoint's folder, or a file.
+#
+# What may change from one start to the next, made from timellm.config by tools/build.py script:
+# <table>
+#   may change     setting: what it means
+#   no             data, features, target, percent, prompt, description, seq_len, label_len, pred_len, patch_len, stride,
+#                  d_model, d_ff, n_heads, dropout, llm_layers, backbone_dropout, seed, lradj, eval_stride: what the run is;
+#                  so are the content of the data and the backbone's weights (by SHA-256)
+#   not under TST  batch_size, train_epochs, pct_start, learning_rate: TST is one cycle over the whole run: its length and
+#                  height
+#   yes            batch_size: the epoch goes on after the windows it has used; epochs have another number of steps, the
+#                  result is not bit-equal
+#   yes            train_epochs, patience: a finished run goes on, a running one ends sooner
+#   yes            learning_rate: the schedule goes on where it is, from the new first rate
+#   yes            save_steps, save_minutes, save_total_limit, max_hours: when to save, how many to keep, when to stop
+#   yes            eval_batch_size, num_workers, pct_start: speed and memory only (pct_start: TST only)
+#   yes            precision: the last digits
+#   yes            project_dir, root_path, data_path, llm_path, llm_model: where things lie; data and backbone must have the
+#                  same content
+#   yes            task_name, model_id, des, itr, e_layers, d_layers, factor, embed, model_comment: the folder's name only:
+#                  a path reads the old folder, the new one is written
+#   yes            resume_from_checkpoint, resume_weights: where to begin
+# </table>
+set -euo pipefail
+
+PRESET=${PRESET:-etth1_gpt2_colab}
+PROJECT_DIR=${PROJECT_DIR:-/content/drive/MyDrive/T-L-GPT2}
+LLM_PATH=${LLM_PATH-base_models/openai-community/gpt2}   # below PROJECT_DIR; not there: from the Hugging Face hub
+BATCH=${BATCH:-32}
+D_MODEL=${D_MODEL:-64}
+D_FF=${D_FF:-128}
+SEQ_LEN=${SEQ_LEN:-512}
+TRAIN_EPOCHS=${TRAIN_EPOCHS:-30}
+PATIENCE=${PATIENCE:-2}
+SAVE_STEPS=${SAVE_STEPS:-3000}
+SAVE_TOTAL_LIMIT=${SAVE_TOTAL_LIMIT:-1}
+RESUME_FROM=${RESUME_FROM:-auto}
+NUM_WORKERS=${NUM_WORKERS:-10}   # kept for older scripts: there is nothing to wait for
+
+export PYTHONUNBUFFERED=1                                                      # lines come through the pipe at once
+export PYTORCH_ALLOC_CONF=${PYTORCH_ALLOC_CONF:-expandable_segments:True}      # less memory lost to gaps between blocks
+
+mkdir -p logs   # here, not on Drive: a file that stays open may never be uploaded. The run's own log.txt is on Drive
+LOG=logs/TimeLLM_ETTh1_gpt2_$(date +%Y%m%d_%H%M%S).log
+{
+    for v in PRESET PROJECT_DIR LLM_PATH BATCH D_MODEL D_FF SEQ_LEN TRAIN_EPOCHS PATIENCE SAVE_STEPS SAVE_TOTAL_LIMIT RESUME_FROM NUM_WORKERS PYTORCH_ALLOC_CONF; do
+        echo "$v=${!v}"
+    done
+    timellm train --preset "$PRESET" --project_dir "$PROJECT_DIR" --llm_path "$LLM_PATH" --batch_size "$BATCH" --d_model "$D_MODEL" --d_ff "$D_FF" \
+        --seq_len "$SEQ_LEN" --train_epochs "$TRAIN_EPOCHS" --patience "$PATIENCE" --save_steps "$SAVE_STEPS" --save_total_limit "$SAVE_TOTAL_LIMIT" \
+        --resume_from_checkpoint "$RESUME_FROM" --num_workers "$NUM_WORKERS" "$@"
+} 2>&1 | tee "$LOG"
