@@ -8,7 +8,7 @@ __all__ = ['DRIVE', 'NOTE', 'RECENT', 'on_drive', 'is_unmounted_drive', 'check_p
 
 # %% ../nbs/02_drive.ipynb #os
 import hashlib, json, os, psutil, shutil, socket, time, torch
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,8 +20,8 @@ DRIVE = Path(os.environ.get('TIMELLM_DRIVE') or '/content/drive')   # where Cola
 
 def on_drive(path # folder asked about
 )->bool:
-    "True for a path on Google Drive, mounted or not"
-    return DRIVE in [p := Path(path).absolute(), *p.parents]
+    "True for a path on Google Drive, mounted or not; links are followed"
+    return DRIVE.resolve() in [p := Path(path).resolve(), *p.parents]
 
 def is_unmounted_drive(path # folder asked about
 )->bool:
@@ -30,22 +30,22 @@ def is_unmounted_drive(path # folder asked about
 
 # %% ../nbs/02_drive.ipynb #check-project
 def check_project(project_dir, # folder for checkpoints; made if missing
-    need:int=0 # bytes that the run will write
+    need:int=0, # bytes that the run will write
+    setting:str='project_dir (or TIMELLM_PROJECT_DIR)' # what sets this folder, for the messages
 )->Path:
     "The project folder, made, writable and with `need` bytes free; `TimeLLMError` if it is not"
     p = Path(project_dir)
     if is_unmounted_drive(p): raise TimeLLMError(f'{p} lies on Google Drive, and Drive is not mounted at {DRIVE}: what is written '
         "there would be lost with this runtime. Run `from google.colab import drive; drive.mount('/content/drive')` first, or set "
-        'project_dir (or TIMELLM_PROJECT_DIR) to a folder of this machine')
+        f'{setting} to a folder of this machine')
     try:
         p.mkdir(parents=True, exist_ok=True)
         (probe := p/'.timellm_probe').touch()
         probe.unlink()
-    except OSError as e: raise TimeLLMError(f'project_dir {p} cannot be written to ({e.strerror}): set project_dir (or TIMELLM_PROJECT_DIR) '
-        'to a folder where you may write') from e
+    except OSError as e: raise TimeLLMError(f'{p} cannot be written to ({e.strerror}): set {setting} to a folder where you may write') from e
     free = shutil.disk_usage(p).free
     if free < need: raise TimeLLMError(f'{p} has {free/1e9:.2f} GB free and the run needs {need/1e9:.2f} GB for its checkpoints: '
-        'delete something there (on Drive empty the trash too), or set another project_dir')
+        f'delete something there (on Drive empty the trash too), or set {setting} to another folder')
     return p
 
 # %% ../nbs/02_drive.ipynb #work-dir
@@ -58,7 +58,7 @@ def work_dir(folder # of an experiment, or any other
     "Where the files of a folder are written: the folder itself, or its twin on the local disk for a folder on Drive"
     folder = Path(folder)
     if not on_drive(folder): return folder
-    return cache_dir()/'work'/f'{folder.name}-{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:8]}'
+    return cache_dir()/'work'/f'{folder.name}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}'
 
 # %% ../nbs/02_drive.ipynb #only-one
 @contextmanager
@@ -67,12 +67,13 @@ def only_one(name:str, # of the lock; any text
 ):
     "Hold a lock of this machine; `TimeLLMError` if another process (or this one, a second time) has it"
     path = cache_dir()/'locks'/hashlib.sha256(name.encode()).hexdigest()[:16]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_project(path.parent, setting='TIMELLM_CACHE')
     lock, holder = FileLock(path.with_suffix('.lock'), blocking=False), path.with_suffix('.txt')
     try: lock.acquire()
     except Timeout: raise TimeLLMError(f"{refusal} (it is process {holder.read_text() if holder.exists() else 'unknown'})") from None
+    except OSError as e: raise TimeLLMError(f'{path.parent} cannot be written to ({e}): set TIMELLM_CACHE to a folder where you may write') from e
     try:
-        holder.write_text(f'{os.getpid()}, since {time.strftime("%H:%M:%S")}')
+        with suppress(OSError): holder.write_text(f'{os.getpid()}, since {time.strftime("%H:%M:%S")}')
         yield
     finally: lock.release()
 

@@ -118,7 +118,8 @@ def check_space(self:Trainer):
     "Room for all checkpoints that will lie there at once, less what is there; `TimeLLMError` if it is missing"
     for folder in dict.fromkeys([self.dir, self.saver.work]):
         there, n = sum(f.path.stat().st_size for f in find_in(folder)), files_at_once(self.cfg, on_drive(folder))
-        check_project(self.cfg.project_dir if folder == self.dir else folder, need=max(0, n*checkpoint_bytes(self.n_trained) - there))
+        need = max(0, n*checkpoint_bytes(self.n_trained) - there)
+        check_project(self.cfg.project_dir, need) if folder == self.dir else check_project(folder, need, 'TIMELLM_CACHE')
 
 def files_at_once(cfg:Config, drive:bool)->int:
     "Checkpoint files in a run's folder at most: step files, the best, one being written; on Drive one more of each kind, until the newer has arrived"
@@ -282,8 +283,8 @@ def fit(self:Trainer)->Progress:
     "Train until the run is finished or `max_hours` are over; `Interrupted` (a KeyboardInterrupt) after saving if it is stopped before"
     p = self.progress
     self.model.train()
-    with self.leaving():
-        with self.catch_signals():
+    with self.catch_signals():
+        with self.leaving():
             while not p.finished(self.cfg):
                 done, main = p.position//self.windows_per_step, self.accelerator.is_main_process
                 with progress_bar(f'epoch {p.epoch + 1}/{self.cfg.train_epochs}', self.steps_per_epoch, done, main) as bar:
@@ -296,8 +297,9 @@ def fit(self:Trainer)->Progress:
                         if not last and (self.due or self.cfg.save_steps and p.global_step % self.cfg.save_steps == 0): self.save()
                 self.end_epoch()
             if self.saved_step != p.global_step: self.save()
-        best = f"best validation MSE {p.val_loss_min:.6f} at step {p.best['step']}: {self.dir/'checkpoint'}" if p.best else 'no best checkpoint'
-        self.say(f'Finished: {p.finished(self.cfg)}; {best}')
+            if self.signal: raise _Stop   # it came during the last steps
+            best = f"best validation MSE {p.val_loss_min:.6f} at step {p.best['step']}: {self.dir/'checkpoint'}" if p.best else 'no best checkpoint'
+            self.say(f'Finished: {p.finished(self.cfg)}; {best}')
     return p
 
 # %% ../nbs/08_trainer.ipynb #leaving
@@ -308,24 +310,30 @@ def leaving(self:Trainer):
     try:
         try: yield
         except _Stop: self.stop()
-        self.saver.ended = True
+        self.over = self.saver.ended = True
         self.saver.flush()
     except Interrupted:
-        self.saver.ended = True
+        self.over = self.saver.ended = True
         self.saver.flush()
         raise
     except Exception as e:
+        self.over = self.saver.ended = True
         if not isinstance(e, CheckpointError):
             with suppress(CheckpointError): self.saver.flush()
+        raise
+    except BaseException:   # a second Ctrl-C: nothing that is still under way may take a name, it would meet the next run
+        self.saver.stop(0)
         raise
 
 # %% ../nbs/08_trainer.ipynb #code-3
 @patch
 @contextmanager
 def catch_signals(self:Trainer):
-    "SIGINT and SIGTERM set `self.signal`; a second SIGINT acts at once. Only the main thread can do this"
+    "SIGINT and SIGTERM set `self.signal`; a second SIGINT, or one while all is being saved, acts at once. Only the main thread can do this"
+    self.over = False
     def mark(signum, frame):
-        if self.signal and signum == signal.SIGINT: raise KeyboardInterrupt
+        if (self.signal or self.over) and signum == signal.SIGINT: raise KeyboardInterrupt
+        if self.over: return   # SIGTERM: it is being saved already
         self.signal = signum
         tqdm.write('Stopping: this step (or batch of validation) ends, then the state is saved. Ctrl-C again stops at once, without saving', file=sys.stdout)
     if threading.current_thread() is not threading.main_thread(): yield; return
@@ -343,11 +351,13 @@ def must_stop(self:Trainer):
 @patch
 def stop(self:Trainer):
     "Save, say how to go on, and raise `Interrupted` unless the time was up"
-    signum, self.signal, self.stopping = self.signal or (None if self.time_up else signal.SIGTERM), None, False   # of another process: as SIGTERM
-    self.save()
+    signum, self.signal, self.stopping, self.over = self.signal or (None if self.time_up else signal.SIGTERM), None, False, True   # of another process: as SIGTERM
+    step = self.progress.global_step
+    if self.saved_step != step: self.save()
+    error = self.saver.writer.wait(0)
     why = 'Stopped' if signum else f'Stopped, as {self.cfg.max_hours:g} hours (max_hours) are almost over,'
-    self.say(f'{why} at step {self.progress.global_step}, saved in {self.dir/f"checkpoint_step_{self.progress.global_step}"}. To go on:\n  '
-        + as_command(self.cfg, resume_from_checkpoint='auto'))
+    saved = f'NOT saved: {error}' if error else f'saved in {self.saver.work/f"checkpoint_step_{step}"}' + (f', on its way to {self.dir}' if self.saver.staged else '')
+    self.say(f'{why} at step {step}, {saved}. To go on:\n  ' + as_command(self.cfg, resume_from_checkpoint='auto'))
     if not signum: return
     e = Interrupted(f'stopped by {signal.Signals(signum).name} and saved')
     e.signum = signum
@@ -382,11 +392,12 @@ def resume(self:Trainer):
     self.accelerator.wait_for_everyone()
     if state: self.load_state(state, found)
     if weights: load_trained(self.bare, weights['model'], c.resume_weights)
-    if self.saver.staged and main: notes += self.bring_log()
+    if main: notes += self.bring_log(found)
     moved = self.move_aside(found)
     if found: notes += self.keep_best(found, best)
     if self.progress.history: self.write_metrics()
-    if main: rotate(self.saver.work, c.save_total_limit)
+    if main: self.clean_up()
+    self.saver.step = self.progress.global_step
     self.say_parameters()
     notes += lost
     if moved: notes.append(f'Moved the checkpoints that this run does not come from to {moved} (to go on with one of them: --resume_from_checkpoint and its path; '
@@ -407,7 +418,7 @@ def choose(self:Trainer)->tuple:
     if lines := differences(found.meta, c, *ids):
         raise CheckpointError(f'{found.path} cannot be resumed with these settings, nothing was changed:\n- ' + '\n- '.join(lines)
             + '\nTake the old values, or start anew with --resume_from_checkpoint none; --resume_weights takes the weights alone into another run')
-    if experiment_folder(found.path) in (self.dir, self.saver.work): return found, []
+    if not self.elsewhere(found): return found, []
     return found, [f'WARNING: this run reads {found.path} and writes {self.dir} from now on (model_comment, or another part of the name, differs)']
 
 @patch
@@ -419,27 +430,47 @@ def lost(self:Trainer, path:Path)->list: # of `resume_weights`
         for l in differences(m, self.cfg, self.backbone_id['sha256'], self.data.sha256)])
 
 @patch
-def bring_log(self:Trainer)->list:
-    "On Drive: the log so far goes on on the local disk; a warning if another runtime saves there"
-    here, there = self.saver.work/'log.txt', self.dir/'log.txt'
+def elsewhere(self:Trainer, found:Found)->bool:
+    "True for a checkpoint of another folder than this run's"
+    return experiment_folder(found.path).resolve() not in (self.dir.resolve(), self.saver.work.resolve())
+
+@patch
+def bring_log(self:Trainer, found)->list:
+    "On Drive: the log so far goes on on the local disk; notes, if another runtime saves there or the folder lacks what is resumed from"
+    if not self.saver.staged: return []
+    here, there, notes = self.saver.work/'log.txt', self.dir/'log.txt', [n] if (n := read_note(self.dir)) else []
     with suppress(OSError):
         here.parent.mkdir(parents=True, exist_ok=True)
-        if there.is_file() and not (here.is_file() and here.stat().st_size >= there.stat().st_size): here.write_bytes(there.read_bytes())
-    return [n] if (n := read_note(self.dir)) else []
+        if found and there.is_file() and not (here.is_file() and here.stat().st_size >= there.stat().st_size): here.write_bytes(there.read_bytes())
+    if found and found.path.is_relative_to(self.saver.work): notes.append(f'{self.dir} does not hold this checkpoint, {self.saver.work} on this machine does: what is missing is copied')
+    return notes
+
+@patch
+def clean_up(self:Trainer):
+    "Remove what a kill left half-written, and older step files"
+    shutil.rmtree(self.saver.work/'fetched', ignore_errors=True)
+    for p in self.saver.work.glob('.checkpoint*.tmp'): p.unlink(missing_ok=True)
+    rotate(self.saver.work, self.cfg.save_total_limit)
 
 # %% ../nbs/08_trainer.ipynb #move-aside
 @patch
 def move_aside(self:Trainer, found):
-    "Supersede checkpoints that this run does not come from; a new branch of the lineage begins where any were"
+    "Supersede checkpoints that this run does not come from; a new branch of the lineage begins where any were, and in another folder"
     if not self.accelerator.is_main_process: return None
-    p = self.progress
-    keep, moved = lambda f: found and not f.error and is_ancestor(f.meta, p.lineage, p.global_step), None
+    p, moved, elsewhere = self.progress, None, found and self.elsewhere(found)
+    def keep(f):
+        if not found or f.error: return False
+        return f.meta['id'] in (found.meta['id'], (p.best or {}).get('id')) if elsewhere else is_ancestor(f.meta, p.lineage, p.global_step)
+    if self.saver.staged:   # of what lies in both places one is enough
+        both = {f.meta['id'] for f in find_in(self.dir) if not f.error}
+        for f in find_in(self.saver.work):
+            if not keep(f) and f.meta.get('id') in both: f.path.unlink()
     for folder in dict.fromkeys([self.saver.work, self.dir]):   # the folder's own last: that is the one to name
         if not (to := supersede(folder, keep)): continue
         moved = to
         for name in () if found else ('log.txt', 'metrics.csv'):
             if (folder/name).exists(): os.replace(folder/name, to/name)
-    if found and moved: p.lineage = p.lineage + [[uuid.uuid4().hex, p.global_step]]
+    if elsewhere or found and moved: p.lineage = p.lineage + [[uuid.uuid4().hex, p.global_step]]
     return moved
 
 # %% ../nbs/08_trainer.ipynb #load-state
@@ -465,11 +496,10 @@ def load_state(self:Trainer, state:dict, found:Found): # from `load_checkpoint`;
 def keep_best(self:Trainer, found:Found, best:Found)->list: # where the run goes on from; from `its_best`
     "Make sure that this run's folder holds its best checkpoint: brought along from another folder, or forgotten; notes on what was done"
     p, s, near, main = self.progress, self.saver, self.saver.whole(found.path), self.accelerator.is_main_process
-    elsewhere = experiment_folder(found.path) not in (self.dir, s.work)
+    elsewhere = self.elsewhere(found)
     if main and not elsewhere: self.usual_names(found, best)
     if main and best: s.place(s.whole(best.path), 'checkpoint')
     if main and s.staged and not found.best and not elsewhere and near.exists(): s.place(near, f'checkpoint_step_{p.global_step}/checkpoint.pt')
-    shutil.rmtree(s.work/'fetched', ignore_errors=True)
     if main and s.staged: s.copier.ask()   # what the folder lacks
     if not p.best or best:
         if elsewhere: self.save()   # from now on this folder alone suffices
@@ -484,7 +514,7 @@ def usual_names(self:Trainer, *used): # `Found` or None
     "Give the files that a run goes on from the names that they should have (after a disconnect Drive may keep others)"
     for f in filter(None, used):
         there = self.dir/('checkpoint' if f.best else f'checkpoint_step_{f.step}/checkpoint.pt')
-        if f.path == there or there.exists() or not f.path.is_relative_to(self.dir): continue
+        if there.exists() or not f.path.resolve().is_relative_to(self.dir.resolve()): continue
         there.parent.mkdir(exist_ok=True)
         os.replace(f.path, there)
         self.saver.checked[there] = self.saver.checked[f.path] if self.saver.staged else there
@@ -498,7 +528,7 @@ def say_resumed(self:Trainer, state:dict, found:Found):
     self.say(f'Resumed at epoch {p.epoch}, global_step {p.global_step} from {found.path}')
     if p.position: self.say(f'Will skip first {p.position//self.windows_per_step} batches')
     for k, v in asdict(c).items():
-        if old.get(k) != v and k not in ('resume_from_checkpoint', 'project_dir'): self.say(f'Changed on resume: {k} {old.get(k)!r} -> {v!r}')
+        if old.get(k) != v and k not in ('resume_from_checkpoint', 'resume_weights', 'project_dir'): self.say(f'Changed on resume: {k} {old.get(k)!r} -> {v!r}')
     if state['windows_per_step'] != self.windows_per_step:
         where = f'goes on after the {p.position:,} windows that this epoch has used, in the same order; ' if p.position else ''
         self.say(f'{state["windows_per_step"]} windows a step became {self.windows_per_step}: {where}{self.steps_per_epoch} steps an epoch '
@@ -516,8 +546,12 @@ def train(cfg:Config, # the run
         with one_at_a_time(cfg, rep):
             t = Trainer(cfg, df, rep, on_step)
             t.begun = begun
-            t.resume()
-            t.saver.flush() if t.progress.finished(cfg) and t.saved_step >= 0 else t.fit()
+            try:
+                t.resume()
+                if t.progress.finished(cfg) and t.saved_step >= 0:
+                    with t.leaving(): pass
+                else: t.fit()
+            finally: t.saver.stop(0)
             out.append(t.progress)
         if not t.progress.finished(cfg): break   # out of time
     return out
@@ -525,7 +559,7 @@ def train(cfg:Config, # the run
 @contextmanager
 def one_at_a_time(cfg:Config, rep:int=0):
     "No second training in this folder or on this GPU while this one runs; `TimeLLMError` if there is one"
-    folder, rank = experiment_dir(cfg, rep).absolute(), os.environ.get('RANK', '')
+    folder, rank = experiment_dir(cfg, rep).resolve(), os.environ.get('RANK', '')
     with ExitStack() as held:
         held.enter_context(only_one(f'{folder} {rank}', f'Another training runs in {folder} on this machine: wait for it, stop it, or take another model_comment'))
         if gpu := gpu_name(): held.enter_context(only_one(f'GPU {gpu}', 'Another training of this machine runs on this GPU, and two would run out of its memory or wait '
@@ -575,12 +609,13 @@ def take_place(self:Trainer, state:dict)->list:
     if 'epoch' not in state and 'global_step' not in state: return []
     p.global_step = int(state.get('global_step', int(state.get('epoch', 0))*steps))
     p.epoch = int(state.get('epoch', p.global_step//steps))
+    if p.epoch > self.cfg.train_epochs: raise CheckpointError(f'{p.epoch} epochs are completed in it, and train_epochs is {self.cfg.train_epochs}: take at least as many')
     if not 0 <= p.global_step - p.epoch*steps < steps: raise CheckpointError(f'epoch {p.epoch} (completed) and global_step {p.global_step} do not go together with '
         f'{steps} steps an epoch: take the data, percent and batch_size that it was trained with')
     p.position = (p.global_step - p.epoch*steps)*self.windows_per_step
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')   # it is stepped without the optimizer
-        for _ in range(p.global_step if self.cfg.lradj == 'TST' else p.epoch): self.schedule.step()
+        for _ in range(min(p.global_step, steps*self.cfg.train_epochs - 1) if self.cfg.lradj == 'TST' else p.epoch): self.schedule.step()
     return [f'It goes on at epoch {p.epoch} (completed), step {p.global_step}, learning rate {self.lr:g}']
 
 @patch
@@ -588,10 +623,10 @@ def take_moments(self:Trainer, state:dict)->list:
     "Adam's moments of a foreign state, matched by the names of the weights; notes"
     if 'optimizer' not in state: return ["Adam's moments are not in it and begin anew"]
     theirs = [k.removeprefix('module.') for k in state['model'] if not k.removeprefix('module.').startswith(('llm_model.', 'word_embeddings'))]
-    ours, moments, own = [n for n, q in self.bare.named_parameters() if q.requires_grad], state['optimizer'].get('state', {}), self.optimizer.state_dict()
-    mine = {i: moments.get(theirs.index(n), {}) for i, n in enumerate(ours)}
-    shapes = dict(self.bare.named_parameters())
-    if any(getattr(m.get('exp_avg'), 'shape', None) != shapes[n].shape for n, m in zip(ours, mine.values())):
+    ours, own, shapes = [n for n, q in self.bare.named_parameters() if q.requires_grad], self.optimizer.state_dict(), dict(self.bare.named_parameters())
+    moments = state['optimizer'].get('state') if isinstance(state['optimizer'], dict) else None
+    mine = {i: (moments if isinstance(moments, dict) else {}).get(theirs.index(n), {}) for i, n in enumerate(ours)}
+    if any(getattr(m.get(k), 'shape', None) != shapes[n].shape for n, m in zip(ours, mine.values()) for k in ('exp_avg', 'exp_avg_sq')) or any('step' not in m for m in mine.values()):
         return ["Adam's moments in it do not go with the weights and begin anew"]
     self.optimizer.load_state_dict(dict(own, state={i: {**m, 'step': torch.as_tensor(float(m['step']))} for i, m in mine.items()}))
     return []
