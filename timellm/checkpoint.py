@@ -162,7 +162,7 @@ def resolve(path, # file or folder; relative: below the present folder, the proj
 )->Path:
     "The checkpoint file that a path means; `CheckpointError` lists where it looked and what is there"
     bases = [Path(), Path(cfg.project_dir), experiment_dir(cfg, rep)]
-    looked = list(dict.fromkeys(b/Path(path).expanduser() for b in bases))
+    looked = list(dict.fromkeys(b/Path(path).expanduser() for b in [*bases, work_dir(bases[-1])]))
     for p in looked:
         for q in ([p/'checkpoint.pt', p/'checkpoint'] if p.is_dir() else [p]):
             if q.is_file(): return q

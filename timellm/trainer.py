@@ -470,6 +470,8 @@ def move_aside(self:Trainer, found):
         moved = to
         for name in () if found else ('log.txt', 'metrics.csv'):
             if (folder/name).exists(): os.replace(folder/name, to/name)
+    if moved and not found and self.saver.staged:
+        for name in ('log.txt', 'metrics.csv'): (self.saver.work/name).unlink(missing_ok=True)
     if elsewhere or found and moved: p.lineage = p.lineage + [[uuid.uuid4().hex, p.global_step]]
     return moved
 
