@@ -367,7 +367,8 @@ def copy(self:Saver):
     "Make the project folder hold what `work` holds, newest first"
     if is_unmounted_drive(self.folder): raise OSError(errno.ENOTCONN, f'nothing is mounted at the top of {self.folder}')
     self.folder.mkdir(parents=True, exist_ok=True)
-    begun, settled, new = time.monotonic(), {k for k, t in self.seen.items() if time.monotonic() - t >= self.upload}, False
+    begun, new = time.monotonic(), False
+    settled = {k for k, (t, step) in self.seen.items() if begun - t >= self.upload and step != self.step}   # read back long enough ago, at an earlier save
     for f in sorted(find_in(self.work), key=lambda f: not f.best):   # the best first, then step files
         name, id = str(f.path.relative_to(self.work)), f.meta.get('id')
         if f.error or (name, id) in self.seen and _is(self.folder/name, id): continue
@@ -378,7 +379,7 @@ def copy(self:Saver):
         except FileNotFoundError:
             if f.path.exists(): raise
             continue   # the writer has put a newer one in its place, and will ask for another pass
-        self.seen[name, id] = time.monotonic()
+        self.seen[name, id] = time.monotonic(), self.step
     if new and not self.copier.over: self.tidy(settled)
     for name in ('log.txt', 'metrics.csv'):
         if (self.work/name).is_file(): shutil.copyfile(self.work/name, self.folder/name)
@@ -500,7 +501,7 @@ def fetch(self:Saver, path:Path)->Path:
             time.sleep(1)
     try: verify(near)
     except CheckpointError as e: raise CheckpointError(str(e).replace(str(near), str(path))) from e
-    if path.is_relative_to(self.folder): self.seen[str(path.relative_to(self.folder)), id] = -float('inf')   # it came from there whole
+    if path.is_relative_to(self.folder): self.seen[str(path.relative_to(self.folder)), id] = -float('inf'), -1   # it came from there whole
     return near
 
 @patch
