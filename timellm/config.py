@@ -74,7 +74,7 @@ class Config:
     save_steps:int=3000 # steps from one step checkpoint to the next; 0: only at the end
     save_minutes:float=0 # a step checkpoint also after so many minutes without one; 0: by steps only
     save_total_limit:int=1 # newest step checkpoints kept (the best one comes on top); 0: all
-    max_hours:float=0 # save and stop before so many hours have passed, as a machine's time limit asks; 0: no limit
+    max_hours:float=0 # save and stop a minute (and twice the longest save) before so many hours have passed; 0: no limit
     resume_from_checkpoint:str='auto' # auto: newest fitting one, else a fresh start; none: fresh start; or a path
     resume_weights:str='' # checkpoint whose weights alone a fresh start begins with, under other settings or data
 

@@ -400,7 +400,7 @@ def resume(self:Trainer):
     self.saver.step = self.progress.global_step
     self.say_parameters()
     notes += lost
-    if moved: notes.append(f'Moved the checkpoints that this run does not come from to {moved} (to go on with one of them: --resume_from_checkpoint and its path; '
+    if moved: notes.append(f'Moved the checkpoints that this run does not go on from, or that are damaged, to {moved} (to go on with one of them: --resume_from_checkpoint and its path; '
         'a model_comment of their own keeps runs apart)')
     for n in notes: self.say(n)
     if found: self.say_resumed(state, found)
@@ -411,7 +411,10 @@ def resume(self:Trainer):
 def choose(self:Trainer)->tuple:
     "What `resume_from_checkpoint` means: a `Found` that fits, or None, and notes; `CheckpointError` lists every difference"
     c, how, ids = self.cfg, self.cfg.resume_from_checkpoint, (self.backbone_id['sha256'], self.data.sha256)
-    if how == 'auto': return choose_auto(self.dir, c, *ids, self.saver.whole)
+    if how == 'auto':
+        found, notes = choose_auto(self.dir, c, *ids, self.saver.whole)
+        aside = [] if found else [f for d in self.dir.glob('superseded_*') for f in find_in(d) if not f.error and not differences(f.meta, c, *ids)]
+        return found, notes + [f'{f.path} was moved aside earlier and fits these settings (step {f.step}): to go on with it --resume_from_checkpoint and this path' for f in aside]
     if how in ('', 'none'): return None, []
     found = look(resolve(how, c, self.rep))
     if found.error: raise CheckpointError(found.error)
@@ -581,7 +584,7 @@ def import_checkpoint(cfg:Config, # the run that it is of
         best, p = Path(path).name == 'checkpoint', t.progress
         if any(f.best == best for f in find_checkpoints(t.dir)): raise CheckpointError(f'{t.dir} has such a checkpoint already, nothing was changed: take another model_comment')
         load_trained(t.bare, state['model'], path)
-        notes = [f'Imported {path}, its parts {", ".join(state)}'] + [f'Not known, not used: {", ".join(others)}']*bool(others) + t.compare_backbone(state['model'])
+        notes = [f'Imported {path}; read from it: {", ".join(state)}'] + [f'Not known, not used: {", ".join(others)}']*bool(others) + t.compare_backbone(state['model'])
         notes += t.take_place(state) + t.take_moments(state)
         loss, mine = float(state.get('val_loss_min', float('inf'))), [f for f in find_checkpoints(t.dir) if f.best and not f.error]
         if best: p.val_loss_min = loss
@@ -590,6 +593,7 @@ def import_checkpoint(cfg:Config, # the run that it is of
         notes.append('Not in such files, begun anew: random states, history of epochs, the counter of early stopping')
         with t.leaving():
             for n in notes: t.say(n)
+            t.say(f'To go on with it, with just these settings:\n  {as_command(cfg)}')
             t.save(best, not best)
     return t.dir/('checkpoint' if best else f'checkpoint_step_{p.global_step}/checkpoint.pt')
 
