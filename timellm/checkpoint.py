@@ -300,7 +300,7 @@ class Worker:
             was = self.error
             try: self.work(); self.error = None
             except Exception as e: self.error = e
-            with suppress(Exception):   # a report that cannot be given stops no work
+            with suppress(OSError, ValueError):   # a screen or log that takes no line stops no work
                 if bool(was) != bool(self.error): self.told(self.error)
             with self.change: self.change.notify_all()
     def wait(self, seconds:float=60): # for a work that keeps failing

@@ -84,7 +84,7 @@ def gpu_name()->str:
     return str(getattr(p, 'uuid', '') or f"{p.name} {os.environ.get('LOCAL_RANK', 0)} of {os.environ.get('CUDA_VISIBLE_DEVICES', 'all')}")
 
 # %% ../nbs/02_drive.ipynb #write-note
-NOTE, RECENT = 'last_save.json', 3*3600   # seconds; the time from one save to the next on a T4 is below an hour
+NOTE, RECENT = 'last_save.json', 3*3600   # seconds; a runtime that saved longer ago counts as gone
 
 def write_note(folder, # of the run, on Drive
     step:int, # that was saved

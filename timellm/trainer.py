@@ -386,7 +386,7 @@ def resume(self:Trainer):
     with self.accelerator.main_process_first():
         found, notes = self.choose()
         state = load_checkpoint(found.path, self.saver.whole) if found else None
-        best = found and its_best(found, [found, *find_checkpoints(experiment_folder(found.path)), *find_checkpoints(self.dir)], self.saver.whole)
+        best = found and its_best(found, [found, *(f for d in dict.fromkeys([experiment_folder(found.path), self.dir]) for f in find_checkpoints(d))], self.saver.whole)
         weights = c.resume_weights and not found and resolve(c.resume_weights, c, self.rep)
         weights, lost = (load_checkpoint(weights, self.saver.whole), self.lost(weights)) if weights else (None, [])
     self.accelerator.wait_for_everyone()
