@@ -686,5 +686,5 @@ def plan_text(cfg:Config, # the run
         validation=_batches(p['val'], c.eval_batch_size) + thin, test=_batches(p['test'], c.eval_batch_size) + thin,
         epochs=f"at most {c.train_epochs} ({p['total_steps']:,} steps), patience {c.patience}",
         saves=f'steps {saves}; {kept} kept, and the best after each epoch that improves',
-        checkpoint=size + f"; at most {(n := files_at_once(c, on_drive(c.project_dir)))} of them lie there at once" + (f": {n*p['checkpoint_bytes']/1e9:.1f} GB" if p['n_trained'] else ''), resume=chosen(cfg)[1])
+        checkpoint=size + f"; at most {(n := files_at_once(c, on_drive(c.project_dir)))} of them lie there at once" + (f": {n*p['checkpoint_bytes']/1e6:,.0f} MB" if p['n_trained'] else ''), resume=chosen(cfg)[1])
     return '\n'.join(f'{k:11} {v}' for k, v in rows.items())
