@@ -16,6 +16,7 @@ from textwrap import fill
 # %% ../nbs/01_config.ipynb #timellmerror
 class TimeLLMError(ValueError):
     "Something the user can put right: the message says what was found, what is accepted, what to do next"
+    def _render_traceback_(self): return [f'{type(self).__name__}: {self}']   # what IPython shows instead of a traceback
 
 # %% ../nbs/01_config.ipynb #configerror
 class ConfigError(TimeLLMError):

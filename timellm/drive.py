@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DRIVE', 'NOTE', 'RECENT', 'on_drive', 'is_unmounted_drive', 'check_project', 'cache_dir', 'work_dir', 'only_one',
-           'gpu_name', 'write_note', 'read_note', 'machine_text']
+           'gpu_name', 'write_note', 'read_note', 'free_bytes', 'machine_text']
 
 # %% ../nbs/02_drive.ipynb #os
 import hashlib, json, os, psutil, shutil, socket, time, torch
@@ -104,11 +104,20 @@ def read_note(folder # of the run, on Drive
     return (f'WARNING: another runtime ({host}) saved step {step} in this folder {max(minutes, 0):.0f} min ago. If it was cut off, all is well. If it still trains, '
         'stop one of the two (Colab: Runtime > Manage sessions), or give this one a model_comment of its own: both would write the same files')
 
+# %% ../nbs/02_drive.ipynb #free-bytes
+def free_bytes(folder # that need not be there yet
+)->int:
+    "Bytes free where a folder lies or will lie; None on a Drive that is not mounted"
+    if is_unmounted_drive(folder): return None
+    p = Path(folder).absolute()
+    return shutil.disk_usage(next(q for q in [p, *p.parents] if q.exists())).free
+
 # %% ../nbs/02_drive.ipynb #machine-text
 def machine_text(project_dir # folder for checkpoints
 )->str:
     "GPU, memory, processor cores and the project folder's free space as lines of text"
     gpu = 'none (in Colab: Runtime > Change runtime type)'
     if torch.cuda.is_available(): gpu = f'{torch.cuda.get_device_name(0)}, {torch.cuda.get_device_properties(0).total_memory/1e9:.1f} GB'
+    free = free_bytes(project_dir)
     return (f'GPU:        {gpu}\nmemory:     {psutil.virtual_memory().total/1e9:.1f} GB, {os.cpu_count()} processor cores\n'
-        f'free space: {shutil.disk_usage(project_dir).free/1e9:.1f} GB in {project_dir}')
+        f'free space: {"Drive is not mounted" if free is None else f"{free/1e9:.1f} GB"} in {project_dir}')

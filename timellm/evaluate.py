@@ -62,7 +62,7 @@ def evaluate_windows(model:TimeLLM, # not wrapped
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad(), accelerator.autocast():
+        with within_memory('eval_batch_size', cfg.eval_batch_size), torch.no_grad(), accelerator.autocast():
             prototypes = model.prototypes()
             return measure_windows(lambda x, ids, mask: model(x, ids, mask, prototypes), windows, cfg, accelerator, prompter, **kw)
     finally: model.train(was_training)

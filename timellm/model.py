@@ -4,12 +4,15 @@
 
 # %% auto #0
 __all__ = ['count_patches', 'TokenEmbedding', 'PatchEmbedding', 'ReprogrammingLayer', 'FlattenHead', 'TimeLLM', 'count_trainable',
-           'trained_state', 'load_trained', 'least_flops', 'matmul_rate', 'pick_precision', 'make_accelerator']
+           'trained_state', 'load_trained', 'least_flops', 'matmul_rate', 'memory', 'memory_text', 'gpu_busy',
+           'usage_text', 'OutOfMemory', 'within_memory', 'pick_precision', 'make_accelerator']
 
 # %% ../nbs/06_model.ipynb #os
-import os, time, torch
+import os, psutil, subprocess, time, torch, traceback
+from contextlib import contextmanager
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils.memory import should_reduce_batch_size
 from torch import nn
 from torch.nn import functional as F
 
@@ -148,6 +151,57 @@ def matmul_rate(device='cpu', # where to measure
         (a @ a).sum().item()   # waits for the device
         return time.perf_counter() - t
     return 2*n**3/min(seconds() for _ in range(6))
+
+# %% ../nbs/06_model.ipynb #memory
+def memory()->tuple:
+    "Bytes in use, bytes in all, and of what: the peak of the GPU's memory, without a GPU what this process holds now"
+    if torch.cuda.is_available(): return torch.cuda.max_memory_allocated(), torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory, 'GPU memory'
+    return psutil.Process().memory_info().rss, psutil.virtual_memory().total, 'memory'
+
+def memory_text()->str:
+    "`memory` in words"
+    used, total, what = memory()
+    return f'{used/1e9:.1f} of {total/1e9:.1f} GB {what}'
+
+def gpu_busy()->int:
+    "Percent of the last second or less in which this process's GPU computed, from nvidia-smi; None if that is not to be had"
+    uuid = torch.cuda.is_available() and getattr(torch.cuda.get_device_properties(torch.cuda.current_device()), 'uuid', '')
+    which = ['-i', f'GPU-{uuid}'] if uuid else []
+    try: out = subprocess.run(['nvidia-smi', *which, '--query-gpu=utilization.gpu', '--format=csv,noheader,nounits'], capture_output=True, text=True, timeout=5).stdout
+    except (OSError, subprocess.TimeoutExpired): return None
+    return int(out.split()[0]) if out.split()[:1] and out.split()[0].isdigit() else None
+
+# %% ../nbs/06_model.ipynb #usage-text
+def usage_text(cfg:Config # uses batch_size, lradj
+)->str:
+    "Memory and use of the device in a line, and what to raise next"
+    used, total, what = memory()
+    if what != 'GPU memory': return f'{memory_text()}, no GPU'
+    busy = gpu_busy()
+    batch = f'batch_size {2*cfg.batch_size}' + (' (a new run under TST)' if cfg.lradj == 'TST' else ' (may change on resume)')
+    room = f'There is room: raise first {batch}, then d_ff and d_model, then seq_len (a new run each)' if used < .45*total else \
+        f'No room for {batch}; d_ff, d_model or seq_len (a new run each) may go up a little, or with a smaller batch'
+    return f'peak {memory_text()}' + (f', GPU {busy}% busy' if busy is not None else '') + f'. {room}. Full memory is not full speed: a GPU that is busy gains little from a larger batch'
+
+# %% ../nbs/06_model.ipynb #within-memory
+class OutOfMemory(TimeLLMError):
+    "The memory did not hold a batch; `setting` names what sets its size, `smaller` is the next value to take, None if there is none"
+    def __init__(self, text:str, setting:str, smaller:int=None):
+        super().__init__(text)
+        self.setting, self.smaller = setting, smaller
+
+@contextmanager
+def within_memory(setting:str, # that sets the size of the batch: batch_size or eval_batch_size
+    size:int # its value
+):
+    "Around work on a batch: running out of memory becomes an `OutOfMemory`"
+    try: yield
+    except RuntimeError as e:
+        if not (isinstance(e, torch.cuda.OutOfMemoryError) or should_reduce_batch_size(e)): raise
+        full, smaller = memory_text(), size//2 or None
+        traceback.clear_frames(e.__traceback__)
+        raise OutOfMemory(f'Out of memory with {setting} {size} (peak {full}): ' + (f'take {setting} {smaller}' if smaller else
+            f'{setting} cannot be smaller, take a shorter seq_len, a smaller d_ff or fewer llm_layers (a new run)'), setting, smaller) from None
 
 # %% ../nbs/06_model.ipynb #pick-precision
 def pick_precision(precision:str, # auto, fp32, fp16 or bf16

@@ -23,7 +23,7 @@ from .backbone import *
 from .checkpoint import *
 from .config import *
 from .data import *
-from .drive import check_project, gpu_name, on_drive, only_one, read_note, write_note
+from .drive import check_project, free_bytes, gpu_name, on_drive, only_one, read_note, write_note
 from .evaluate import *
 from .model import *
 from .prompt import Prompter, ahead
@@ -77,7 +77,9 @@ class Progress:
 
 # %% ../nbs/08_trainer.ipynb #nonfiniteloss
 class NonFiniteLoss(TimeLLMError, FloatingPointError): "The training loss or the weights became infinite or NaN; the last checkpoint is as it was"
-class Interrupted(KeyboardInterrupt): "Ctrl-C or SIGTERM, after saving; `signum` says which"
+class Interrupted(KeyboardInterrupt):
+    "Ctrl-C or SIGTERM, after saving; `signum` says which"
+    _render_traceback_ = TimeLLMError._render_traceback_
 class _Stop(Exception): pass
 
 # %% ../nbs/08_trainer.ipynb #trainer-2
@@ -103,7 +105,8 @@ class Trainer:
         self.schedule = make_schedule(cfg, optimizer, self.steps_per_epoch)
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.on_batch = lambda split, done, total: None   # called before each batch of a validation or test pass
-        self.signal, self.stopping, self.due, self.saved_step, self.last_line, self.loss = None, False, False, -1, 0., float('nan')
+        self.signal, self.stopping, self.due, self.saved_step, self.loss, self.in_optimizer = None, False, False, -1, float('nan'), False
+        self.smooth, self.pace, self.mark = None, 0., None   # loss, seconds a step since this moment and step
         if not self.steps_per_epoch: raise TimeLLMError(f'{len(self.data.train)} training windows are less than one step of {self.windows_per_step} windows')
     @property
     def bare(self): return self.accelerator.unwrap_model(self.model)
@@ -180,10 +183,12 @@ def train_step(self:Trainer, n, x, y, ids, mask)->float: # from `prepare`
     self.stopping, self.due = stop > 0, due > 0   # some process was asked to stop, or to save by its clock: all do so after this step
     if not math.isfinite(value): raise self.non_finite(f'the loss of step {p.global_step + 1} is {value}')
     acc.backward(loss)
+    self.in_optimizer = True   # from here to the end of the step the state is not whole
     self.optimizer.step()
     self.optimizer.zero_grad()
     if self.cfg.lradj == 'TST' and p.global_step + 1 < self.schedule.total_steps: self.schedule.step()
     p.global_step, p.position, p.loss_sum, p.loss_steps = p.global_step + 1, p.position + n, p.loss_sum + value, p.loss_steps + 1
+    self.in_optimizer = False
     return value
 
 # %% ../nbs/08_trainer.ipynb #lr
@@ -281,16 +286,18 @@ def write_metrics(self:Trainer):
 @patch
 def fit(self:Trainer)->Progress:
     "Train until the run is finished or `max_hours` are over; `Interrupted` (a KeyboardInterrupt) after saving if it is stopped before"
-    p = self.progress
+    p, self.last_line = self.progress, time.monotonic()
+    self.first = p.global_step
     self.model.train()
+    if self.accelerator.device.type == 'cuda': torch.cuda.reset_peak_memory_stats()   # of an earlier run
     with self.catch_signals():
         with self.leaving():
             while not p.finished(self.cfg):
                 done, main = p.position//self.windows_per_step, self.accelerator.is_main_process
                 with progress_bar(f'epoch {p.epoch + 1}/{self.cfg.train_epochs}', self.steps_per_epoch, done, main) as bar:
                     for batch in ahead(self.batches(), self.prepare):
-                        self.loss = self.train_step(*batch)
-                        self.tell(bar, self.loss)
+                        with within_memory('batch_size', self.cfg.batch_size): self.loss = self.train_step(*batch)
+                        self.tell(bar)
                         self.on_step(self)
                         if self.must_stop: raise _Stop
                         last = p.position + self.windows_per_step > len(self.data.train)
@@ -316,6 +323,9 @@ def leaving(self:Trainer):
         self.over = self.saver.ended = True
         self.saver.flush()
         raise
+    except OutOfMemory as e:
+        self.over = self.saver.ended = True
+        raise self.after_out_of_memory(e) from None
     except Exception as e:
         self.over = self.saver.ended = True
         if not isinstance(e, CheckpointError):
@@ -365,18 +375,44 @@ def stop(self:Trainer):
 
 # %% ../nbs/08_trainer.ipynb #tell
 @patch
-def tell(self:Trainer, bar, loss:float):
-    "Move the bar; every half a minute a line in the log"
+def tell(self:Trainer, bar):
+    "After a step: move the bar, keep loss and pace; a line in the log about the machine after 20 steps, and where training stands every half a minute"
     bar.update()
-    bar.set_postfix(loss=f'{loss:.4f}', refresh=False)
+    bar.set_postfix(loss=f'{self.loss:.4f}', refresh=False)
     now, p = time.monotonic(), self.progress
-    if p.loss_steps == 1 or not self.last_line: self.last_line, self._mark = now, p.global_step   # the first of an epoch, after the validation
-    if now - self.last_line < 30: return
-    pace = (now - self.last_line)/(p.global_step - self._mark)
-    left = (len(self.data.train) - p.position)//self.windows_per_step
-    self.say(f'Epoch {p.epoch + 1}/{self.cfg.train_epochs}, step {p.global_step}: loss {loss:.6f}, mean {p.loss_sum/p.loss_steps:.6f}, '
-        f'learning rate {self.lr:.3g}, {pace:.2f} s a step, {left} steps ({pace*left/60:.0f} min) left in the epoch')
-    self.last_line, self._mark = now, p.global_step
+    self.smooth = self.loss if self.smooth is None else .95*self.smooth + .05*self.loss
+    if p.loss_steps == 1 or not self.mark: self.mark = now, p.global_step   # the first of an epoch, after the validation
+    else: self.pace = (now - self.mark[0])/(p.global_step - self.mark[1])
+    if p.global_step == self.first + 20: self.say(f'After 20 steps: {usage_text(self.cfg)}')
+    if now - self.last_line > 30: self.last_line = now; self.say(f'{self.status()}, learning rate {self.lr:.3g}')
+
+@patch
+def status(self:Trainer)->str:
+    "Where training stands, in a line: the log's, and the live view's"
+    c, p, left = self.cfg, self.progress, (len(self.data.train) - self.progress.position)//self.windows_per_step
+    loss = f'training loss {self.smooth:.4f}, ' if self.smooth is not None else ''
+    best = f"best validation loss {p.val_loss_min:.4f} in epoch {next(h['epoch'] for h in reversed(p.history) if h['best'])}" if any(h['best'] for h in p.history) else 'no validation yet'
+    rest = f', {self.pace:.2f} s a step, {self.pace*left/60:.0f} min left in the epoch, at most {self.pace*(left + self.steps_per_epoch*(c.train_epochs - p.epoch - 1))/60:.0f} min in all' if self.pace and p.epoch < c.train_epochs else ''
+    return f'Epoch {min(p.epoch + 1, c.train_epochs)}/{c.train_epochs}, step {p.global_step}: {loss}{best}{rest}, {memory_text()}'
+
+# %% ../nbs/08_trainer.ipynb #after-out-of-memory
+@patch
+def after_out_of_memory(self:Trainer, e:OutOfMemory)->OutOfMemory:
+    "Save what was trained before; the error again, with what is saved and how to go on"
+    p, c, whole = self.progress, self.cfg, not self.in_optimizer and self.accelerator.num_processes == 1
+    problem = ''
+    try:
+        if whole and p.global_step not in (0, self.saved_step): self.save()
+        self.saver.flush()
+    except CheckpointError as x: problem = f' {x}.'
+    newest = next((f for f in find_checkpoints(self.dir) if not f.error), None)
+    kept = f'step {newest.step} is saved in {newest.path}' + ', nothing is lost' * (newest.step == p.global_step) if newest else 'no step was done before'
+    if not e.smaller: how = ''
+    elif e.setting == 'batch_size' and c.lradj == 'TST': how = f'. Under TST batch_size cannot change within a run. To start anew:\n  ' + as_command(c, batch_size=e.smaller, resume_from_checkpoint='none')
+    else: how = '. To go on:\n  ' + as_command(c, resume_from_checkpoint='auto', **{e.setting: e.smaller}) + '\nIn the quickstart: ' + (
+        f'set Batch size to {e.smaller}' if e.setting == 'batch_size' else f'Panel(project_dir=PROJECT_DIR, {e.setting}={e.smaller})') + ', then Run all'
+    self.say(text := f'{e}; {kept}.{problem}{how}'.replace('..', '.'))
+    return OutOfMemory(text, e.setting, e.smaller)
 
 # %% ../nbs/08_trainer.ipynb #resume
 @patch
@@ -556,10 +592,17 @@ def train(cfg:Config, # the run
                 if t.progress.finished(cfg) and t.saved_step >= 0:
                     with t.leaving(): pass
                 else: t.fit()
-            finally: t.saver.stop(0)
+            finally:
+                t.saver.stop(0)
+                t.release()
             out.append(t.progress)
         if not t.progress.finished(cfg): break   # out of time
     return out
+
+@patch
+def release(self:Trainer):
+    "Let go of model and optimizer: a notebook keeps a trainer in the traceback of an error, and the next run needs the memory"
+    self.model, self.optimizer, self.schedule = self.accelerator.free_memory(self.model, self.optimizer, self.schedule)
 
 @contextmanager
 def one_at_a_time(cfg:Config, rep:int=0):
@@ -686,5 +729,11 @@ def plan_text(cfg:Config, # the run
         validation=_batches(p['val'], c.eval_batch_size) + thin, test=_batches(p['test'], c.eval_batch_size) + thin,
         epochs=f"at most {c.train_epochs} ({p['total_steps']:,} steps), patience {c.patience}",
         saves=f'steps {saves}; {kept} kept, and the best after each epoch that improves',
-        checkpoint=size + f"; at most {(n := files_at_once(c, on_drive(c.project_dir)))} of them lie there at once" + (f": {n*p['checkpoint_bytes']/1e6:,.0f} MB" if p['n_trained'] else ''), resume=chosen(cfg)[1])
+        checkpoint=size, space=_space(p, files_at_once(c, on_drive(c.project_dir))), resume=chosen(cfg)[1])
     return '\n'.join(f'{k:11} {v}' for k, v in rows.items())
+
+def _space(p, n):
+    need, free = n*(p['checkpoint_bytes'] or 0), free_bytes(p['folder'])
+    there = sum(f.path.stat().st_size for f in find_in(p['folder']))
+    return (f'at most {need/1e6:,.0f} MB' if need else 'the size') + f' of {n} checkpoints at once' + (f', {there/1e6:,.0f} MB of it there already' if there else '') + (
+        '; Drive is not mounted' if free is None else f'; {free/1e6:,.0f} MB free' + ', WHICH IS NOT ENOUGH' * (need - there > free))
