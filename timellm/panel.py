@@ -250,7 +250,7 @@ class LiveView:
         self.stop = W.Button(description='Save and stop', button_style='warning', layout=dict(visibility='hidden'))
         self.stop._view_count = 0   # the page counts its views of the button, and tells us if its messages come through
         self.widget = W.VBox([self.text, self.image, self.stop])
-        self.losses, self.drawn, self.told, self.poll, self.trainer = [], 0., 0., lambda n: None, None
+        self.losses, self.drawn, self.told, self.polled, self.poll, self.trainer = [], 0., 0., 0., lambda n: None, None
         self.waiting = []
         self.stop.observe(lambda c: setattr(self.stop.layout, 'visibility', 'visible') if c.new else None, '_view_count')
         self.stop.on_click(self.on_stop)
@@ -276,7 +276,7 @@ class LiveView:
 # %% ../nbs/11_panel.ipynb #call
 @patch
 def __call__(self:LiveView, trainer:Trainer):
-    "After each step and epoch: take in the loss, show, handle what was clicked"
+    "After each step and epoch: take in the loss, show"
     p = trainer.progress
     if self.trainer is not trainer:
         self.trainer, self.begun, self.losses, trainer.on_batch = trainer, p.global_step, [], self.on_batch
@@ -285,19 +285,18 @@ def __call__(self:LiveView, trainer:Trainer):
         self.losses.append((p.global_step, trainer.smooth))
         if len(self.losses) > 1000: self.losses = self.losses[::2]
     self.show(p.loss_steps == 0)
-    self.poll(10)
 
 @patch
 def on_batch(self:LiveView, split, done, total):
     "Before each batch of validation and test"
     self.show(False, f', {dict(val="validating", test="testing")[split]}: {done}/{total} batches')
-    self.poll(10)
 
 # %% ../nbs/11_panel.ipynb #show-2
 @patch
 def show(self:LiveView, epoch_done:bool, doing:str=''):
-    "Send text and picture, unless they were sent a moment ago"
+    "Send text and picture, and handle clicks, unless that was done a moment ago"
     now = time.monotonic()
+    if now - self.polled > .1: self.polled = now; self.poll(10)
     if epoch_done or now - self.told > 1:
         self.told, self.text.value = now, f'<pre style="white-space:pre-wrap">{html.escape(self.trainer.status() + doing)}</pre>'
     if epoch_done or now - self.drawn > 10:
