@@ -327,7 +327,7 @@ class Saver:
         limit:int, # step files that stay; 0: all
         say=print): # what happened, in words
         self.folder, self.work, self.limit, self.say = Path(folder), work_dir(folder), limit, say
-        self.pending, self.lock, self.seen, self.checked, self.emptied, self.longest, self.step, self.ended = {}, threading.Lock(), {}, {}, {}, 0., 0, False
+        self.pending, self.lock, self.seen, self.checked, self.emptied, self.longest, self.brought, self.step, self.ended = {}, threading.Lock(), {}, {}, {}, 0., -float('inf'), 0, False
         self.writer, self.copier = Worker(self.write, self.told_write), Worker(self.copy, self.told_copy)
     @property
     def staged(self): return self.work != self.folder
@@ -369,13 +369,15 @@ def copy(self:Saver):
     self.folder.mkdir(parents=True, exist_ok=True)
     begun, new = time.monotonic(), False
     settled = {k for k, (t, step) in self.seen.items() if begun - t >= self.upload and step != self.step}   # read back long enough ago, at an earlier save
+    early = begun - self.brought < self.upload and not self.ended
     for f in sorted(find_in(self.work), key=lambda f: not f.best):   # the best first, then step files
         name, id = str(f.path.relative_to(self.work)), f.meta.get('id')
-        if f.error or (name, id) in self.seen and _is(self.folder/name, id): continue
+        if f.error or early and not f.best or (name, id) in self.seen and _is(self.folder/name, id): continue
         try:
             if not self.is_whole(self.folder/name, id):
                 self.bring(name, id, settled)
                 new = True
+                if not f.best: self.brought = time.monotonic()
         except FileNotFoundError:
             if f.path.exists(): raise
             continue   # the writer has put a newer one in its place, and will ask for another pass

@@ -76,7 +76,7 @@ class Bar(tqdm):
 
 def progress_bar(text:str, total:int=None, done:int=0, show:bool=True)->Bar:
     "A bar that leaves nothing behind; hidden if not `show`, or where the output is not a screen"
-    return Bar(total=total, initial=done, desc=text, leave=False, dynamic_ncols=True, disable=None if show else True)
+    return Bar(total=total, initial=done, desc=text, leave=False, dynamic_ncols=True, mininterval=1, disable=None if show else True)
 
 # %% ../nbs/09_evaluate.ipynb #season
 def season(dates:pd.DatetimeIndex # of a table's rows

@@ -6,7 +6,7 @@
 __all__ = ['default_preset', 'Panel', 'LiveView']
 
 # %% ../nbs/11_panel.ipynb #html
-import html, json, os, re, signal, time
+import html, json, os, re, signal, threading, time
 from contextlib import ExitStack
 from dataclasses import fields
 from functools import lru_cache
@@ -58,11 +58,11 @@ class Panel:
         self.preset = W.Dropdown(options=list(PRESETS), value=first, description='Preset')
         self.fields = {n: _widget(n, label) for n, label in {**_FRONT, **_FOLDED}.items()}
         self.found, self.cpu = W.Dropdown(description='Found'), W.Checkbox(description='train on the CPU all the same', indent=False)
-        self.notes, self.info, self.busy, self.rate, self.shapes = {n: W.HTML() for n in ['preset', *self.fields]}, W.HTML(), True, 0., {}
+        self.lock, self.notes, self.info, self.busy, self.rate, self.shapes = threading.Lock(), {n: W.HTML() for n in ['preset', *self.fields]}, W.HTML(), threading.get_ident(), 0., {}
         self.lay_out()
         self.show_values(kept)
         for w in (self.preset, self.found, self.cpu, *self.fields.values()): w.observe(self.changed, 'value')
-        self.busy = False
+        self.busy = 0
         self.changed()
 
 # %% ../nbs/11_panel.ipynb #lay-out
@@ -120,8 +120,13 @@ def no_gpu(self:Panel, cfg:Config)->str:
 @patch
 def changed(self:Panel, change=None):
     "Show where the present choices lead, and keep them if that is possible"
-    if self.busy: return
-    self.busy = True
+    if self.busy == threading.get_ident(): return   # a value that is set below
+    with self.lock: self.take_in(change)
+
+@patch
+def take_in(self:Panel, change):
+    "One change at a time: newer kernels bring the page's messages in more than one thread"
+    self.busy = threading.get_ident()
     try:
         if change and change.owner is self.preset:
             try: self.show_values()
@@ -138,7 +143,7 @@ def changed(self:Panel, change=None):
         if self.problem: text = self.problems.get('', 'No run is possible with these choices: see beside the fields. The last good ones are kept')
         color = '#b00020' if self.problem else 'inherit'
         self.info.value = f'<pre style="white-space:pre-wrap;line-height:1.4;color:{color}">{html.escape(text)}</pre>'
-    finally: self.busy = False
+    finally: self.busy = 0
 
 @patch
 def shape(self:Panel, cfg:Config)->tuple:
@@ -162,6 +167,7 @@ def check(self:Panel)->tuple:
         at = 'resume_from_checkpoint'
         found, _ = chosen(cfg)
         if found and (wrong := self.locked(found, cfg)): return wrong, ''
+        if not found: self.unfit(cfg)
         at = of_data
         text = plan_text(cfg, shape)   # its last line says what will be resumed
         if found: text += '\nfixed by it  ' + ', '.join(_fixed(found))
@@ -195,8 +201,9 @@ def list_found(self:Panel, cfg:Config):
     for f in find_checkpoints(experiment_dir(cfg)):
         s = f.path.stat()
         if f.error or not on_drive(f.path) and not _whole(f.path, s.st_size, s.st_mtime_ns): continue
-        name = 'step' if not f.best else 'best' if f.path.name == 'checkpoint' else f.path.name
-        options.append((f"{name}: step {f.step}, epoch {f.meta['epoch']}, best loss {f.meta['val_loss_min']:.4f}, {s.st_size/1e6:,.0f} MB, {_ago(time.time() - s.st_mtime)}", str(f.path)))
+        name = '' if not f.best else 'best: ' if f.path.name == 'checkpoint' else f'{f.path.name}: '
+        loss = f"best loss {f.meta['val_loss_min']:.4f}" if f.meta['val_loss_min'] < float('inf') else 'no validation yet'
+        options.append((f"{name}step {f.step}, epoch {f.meta['epoch']}, {loss}, {s.st_size/1e6:,.0f} MB, {_ago(time.time() - s.st_mtime)}", str(f.path)))
     resume = cfg.resume_from_checkpoint
     if resume not in [v for _, v in options]: options.append((resume, resume))
     if self.found.options != tuple(options): self.found.options = options
@@ -218,6 +225,16 @@ def locked(self:Panel, found:Found, cfg:Config)->dict:
         n = line.split(':')[0]
         wrong[n if n in self.notes else 'resume_from_checkpoint'] = f'{line} (fixed by the checkpoint: take the old value, or resume from none)'
     return wrong
+
+# %% ../nbs/11_panel.ipynb #unfit
+@patch
+def unfit(self:Panel, cfg:Config):
+    "Beside fields that keep `auto` from the newest checkpoint: what it has"
+    newest = next((f for f in find_checkpoints(experiment_dir(cfg)) if not f.error), None)
+    if cfg.resume_from_checkpoint != 'auto' or not newest: return
+    for line in differences(newest.meta, cfg, newest.meta['backbone']['sha256'], newest.meta['data']['sha256']):
+        n, _, what = line.partition(': ')
+        if n in self.notes: self.notes[n].value = html.escape(f'{what}: not the run whose checkpoint is there, a fresh start')
 
 # %% ../nbs/11_panel.ipynb #keep-choices
 @patch
@@ -242,11 +259,17 @@ def started(self:Panel):
     "Training runs: the resume path has been used, the next start is `auto`"
     if self.choices()['resume_from_checkpoint'] != 'auto' and self.read_choices().get('resume_from_checkpoint', 'auto') != 'auto': self.keep_choices(resume_from_checkpoint='auto')
 
+@patch
+def ended(self:Panel):
+    "Training is over: list its checkpoints; a resume path that was used becomes `auto`"
+    self.fields['resume_from_checkpoint'].value = self.read_choices().get('resume_from_checkpoint', 'auto')
+    self.changed()
+
 # %% ../nbs/11_panel.ipynb #liveview
 class LiveView:
     "What a training does, as widgets; `with LiveView() as view: train(cfg, on_step=view)`"
-    def __init__(self, started=lambda: None): # called at the first step
-        self.text, self.image, self.started = W.HTML(), W.Image(format='png', layout=dict(max_width='620px', display='none')), started
+    def __init__(self, panel:Panel=None): # told at the first step and at the end
+        self.text, self.image, self.panel = W.HTML(), W.Image(format='png', layout=dict(max_width='620px', display='none')), panel
         self.stop = W.Button(description='Save and stop', button_style='warning', layout=dict(visibility='hidden'))
         self.stop._view_count = 0   # the page counts its views of the button, and tells us if its messages come through
         self.widget = W.VBox([self.text, self.image, self.stop])
@@ -264,6 +287,7 @@ class LiveView:
         if self.trainer: self.show(True)
         if error: self.abort_waiting()
         self.stack.close()
+        if self.panel: self.panel.ended()
     def abort_waiting(self):
         "After an error the cells that 'Run all' has queued must not run; jupyter_ui_poll, which holds them, would start the first"
         while self.waiting:
@@ -280,7 +304,7 @@ def __call__(self:LiveView, trainer:Trainer):
     p = trainer.progress
     if self.trainer is not trainer:
         self.trainer, self.begun, self.losses, trainer.on_batch = trainer, p.global_step, [], self.on_batch
-        self.started()
+        if self.panel: self.panel.started()
     if p.loss_steps:
         self.losses.append((p.global_step, trainer.smooth))
         if len(self.losses) > 1000: self.losses = self.losses[::2]

@@ -735,5 +735,5 @@ def plan_text(cfg:Config, # the run
 def _space(p, n):
     need, free = n*(p['checkpoint_bytes'] or 0), free_bytes(p['folder'])
     there = sum(f.path.stat().st_size for f in find_in(p['folder']))
-    return (f'at most {need/1e6:,.0f} MB' if need else 'the size') + f' of {n} checkpoints at once' + (f', {there/1e6:,.0f} MB of it there already' if there else '') + (
+    return (f'at most {need/1e6:,.0f} MB, {n} checkpoints at once' if need else f'at most {n} checkpoints at once') + (f', {there/1e6:,.0f} MB of it there already' if there else '') + (
         '; Drive is not mounted' if free is None else f'; {free/1e6:,.0f} MB free' + ', WHICH IS NOT ENOUGH' * (need - there > free))
