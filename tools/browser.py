@@ -210,7 +210,7 @@ def main(python, wheel, pictures):
     with colab(wheel) as (folder, project, env), jupyterlab(python, folder, env) as (address, server), sync_playwright() as pw:
         browser = pw.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox', '--disable-dev-shm-usage'])
         p = Page(browser.new_page(viewport=dict(width=1300, height=1400)), address, pictures)
-        for name, part in (('first run', first_run), ('choices', choices), ('killed', lambda p, d: killed(p, d, server)), ('stopped', lambda p, d: stopped(p, d, version < '7'))):
+        for name, part in (('first run', first_run), ('choices', choices), ('killed', lambda p, d: killed(p, d, server)), ('stopped', lambda p, d: stopped(p, d, int(version.split('.')[0]) < 7))):
             try: part(p, project)
             except BaseException: p.picture('failed'); raise
             print(f'ipykernel {version}: {name} passed, {time.monotonic() - begun:.0f} s', flush=True)
