@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The quickstart in JupyterLab in headless Chromium, as a person uses it: python tools/browser.py PYTHON WHEEL PICTURES
+"""The quickstart in JupyterLab in headless Chromium, as a person uses it: python tools/browser.py PYTHON WHEEL PICTURES [keep]
 
 PYTHON    interpreter of an environment with jupyterlab, ipywidgets, ipykernel and torch; timellm is installed by the notebook's first cell
 WHEEL     wheel of timellm, put into the project folder
@@ -7,12 +7,14 @@ PICTURES  folder for the screenshots
 
 Widgets are set and clicked, the kernel is killed in mid-training, the page is loaded again. As root the project folder lies on a
 mount that a stand-in for google.colab makes, else in an ordinary folder. Needs playwright, psutil, and Chromium or Chrome.
+With the word keep (as root) the demo is run instead, and what it shows becomes the saved outputs of nbs/00_colab_quickstart.ipynb.
 """
-import json, os, re, shutil, socket, subprocess, sys, tempfile, time, urllib.request
+import base64, io, json, os, re, shutil, socket, subprocess, sys, tempfile, time, urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 NOTEBOOK = Path(__file__).resolve().parent.parent/'nbs'/'00_colab_quickstart.ipynb'
@@ -26,16 +28,17 @@ def mount(path):
 '''
 
 @contextmanager
-def colab(wheel):
+def colab(wheel, drive='', preset='tiny'):
     "A folder with the notebook, a stand-in for Drive with the wheel in it, and the environment that leads there"
     with tempfile.TemporaryDirectory(prefix='browser', ignore_cleanup_errors=True) as d:
         d, root = Path(d), os.geteuid() == 0
-        for p in ('cloud', 'drive', 'page', 'google/colab'): (d/p).mkdir(parents=True)
+        drive = Path(drive or d/'drive')
+        for p in (d/'cloud', d/'page', d/'google/colab', drive): p.mkdir(parents=True, exist_ok=True)
         (d/'google/colab/__init__.py').write_text('')
         (d/'google/colab/drive.py').write_text(STAND_IN)
-        env = dict(TIMELLM_PROJECT_DIR=str(d/'drive/MyDrive/T-L-GPT2'), TIMELLM_PRESET='tiny', TIMELLM_CACHE=str(d/'cache'), CLOUD=str(d/'cloud'))
-        if root: env.update(PYTHONPATH=str(d), TIMELLM_DRIVE=str(d/'drive'))
-        project = d/('cloud' if root else 'drive')/'MyDrive/T-L-GPT2'   # where the files really are
+        env = dict(TIMELLM_PROJECT_DIR=str(drive/'MyDrive/T-L-GPT2'), TIMELLM_PRESET=preset, TIMELLM_CACHE=str(d/'cache'), CLOUD=str(d/'cloud'))
+        if root: env.update(PYTHONPATH=str(d), TIMELLM_DRIVE=str(drive))
+        project = (d/'cloud' if root else drive)/'MyDrive/T-L-GPT2'   # where the files really are
         if root: subprocess.run(['mount', '-t', 'tmpfs', 'tmpfs', d/'cloud'], check=True)
         try:
             project.mkdir(parents=True)
@@ -43,7 +46,7 @@ def colab(wheel):
             shutil.copy(NOTEBOOK, d/'page')
             yield d, project, env
         finally:
-            if root: [subprocess.run(['umount', '-l', d/p], capture_output=True) for p in ('drive', 'cloud')]
+            if root: [subprocess.run(['umount', '-l', p], capture_output=True) for p in (drive, d/'cloud')]
 
 @contextmanager
 def jupyterlab(python, folder, env):
@@ -203,17 +206,42 @@ def stopped(p, project, polls):
         assert at in step_files(project/'checkpoints'), (at, step_files(project/'checkpoints'))
         p.picture(f'9-after-{way}', TRAIN)
 
-def main(python, wheel, pictures):
+def keep(p, folder):
+    "Run the demo; screenshots of panel and live view, and the outputs of result and forecast, into the notebook of this repository"
+    p.open()
+    p.run_all()
+    p.done(1200)
+    def small(png):
+        Image.open(io.BytesIO(png)).quantize(256).save(out := io.BytesIO(), 'png', optimize=True)
+        return base64.b64encode(out.getvalue()).decode()
+    def screenshot(cell):
+        png = p.nb.locator('.jp-CodeCell').nth(cell).locator('.jp-OutputArea-output .widget-vbox').first.screenshot()
+        return [dict(output_type='display_data', metadata={}, data={'image/png': small(png), 'text/plain': ['<picture of the widgets>']})]
+    def kept(outputs):   # neither progress bars nor paths of this machine
+        for o in outputs:
+            if png := o.get('data', {}).get('image/png'): o['data'].update({'image/png': small(base64.b64decode(png)), 'text/plain': ['<picture of the forecast>']})
+            if png or 'text/html' in o.get('data', {}) or 'text' in o and 'site-packages' not in ''.join(o['text']): yield o
+    pictures = {PANEL: screenshot(PANEL), TRAIN: screenshot(TRAIN)}
+    p.page.keyboard.press('Control+s')
+    code = lambda path: [c for c in json.loads(path.read_text())['cells'] if c['cell_type'] == 'code']
+    p.wait(lambda: code(folder/'page'/NOTEBOOK.name)[6]['outputs'], 'the notebook to be saved')
+    nb, ran = json.loads(NOTEBOOK.read_text()), code(folder/'page'/NOTEBOOK.name)
+    for i, cell in enumerate(c for c in nb['cells'] if c['cell_type'] == 'code'): cell['outputs'] = pictures.get(i, list(kept(ran[i]['outputs'])) if i in (5, 6) else [])
+    NOTEBOOK.write_text(json.dumps(nb, indent=1, ensure_ascii=False) + '\n')
+
+def main(python, wheel, pictures, *kept):
     begun, pictures = time.monotonic(), Path(pictures)
     pictures.mkdir(parents=True, exist_ok=True)
     version = subprocess.run([python, '-c', 'import ipykernel; print(ipykernel.__version__)'], capture_output=True, text=True, check=True).stdout.strip()
-    with colab(wheel) as (folder, project, env), jupyterlab(python, folder, env) as (address, server), sync_playwright() as pw:
+    with colab(wheel, *(('/content/drive', 'demo') if kept else ())) as (folder, project, env), jupyterlab(python, folder, env) as (address, server), sync_playwright() as pw:
         browser = pw.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox', '--disable-dev-shm-usage'])
         p = Page(browser.new_page(viewport=dict(width=1300, height=1400)), address, pictures)
-        for name, part in (('first run', first_run), ('choices', choices), ('killed', lambda p, d: killed(p, d, server)), ('stopped', lambda p, d: stopped(p, d, int(version.split('.')[0]) < 7))):
-            try: part(p, project)
+        parts = dict(keep=lambda: keep(p, folder)) if kept else {'first run': lambda: first_run(p, project), 'choices': lambda: choices(p, project), 'killed': lambda: killed(p, project, server),
+            'stopped': lambda: stopped(p, project, int(version.split('.')[0]) < 7)}
+        for name, part in parts.items():
+            try: part()
             except BaseException: p.picture('failed'); raise
             print(f'ipykernel {version}: {name} passed, {time.monotonic() - begun:.0f} s', flush=True)
         browser.close()
 
-if __name__ == '__main__': main(*sys.argv[1:4]) if len(sys.argv) == 4 else sys.exit(__doc__)
+if __name__ == '__main__': main(*sys.argv[1:]) if len(sys.argv) in (4, 5) else sys.exit(__doc__)
