@@ -7,7 +7,7 @@ __all__ = ['ABOUT', 'make_parser', 'parse', 'cmd_train', 'cmd_evaluate', 'cmd_fo
            'main']
 
 # %% ../nbs/12_cli.ipynb #signal
-import signal, sys
+import os, signal, sys
 from argparse import HelpFormatter
 from dataclasses import field, fields, make_dataclass
 
@@ -109,10 +109,15 @@ def main(args:list=None # words of the command line
         if args and not ok: text = f'{args[0]!r} is no command{nearest(args[0], commands)}\n{text}'
         print(text, file=sys.stdout if ok else sys.stderr)
         return 0 if ok else 2
-    try: commands[args[0]](*parse(args[0], args[1:]))
+    try:
+        commands[args[0]](*parse(args[0], args[1:]))
+        sys.stdout.flush()
     except TimeLLMError as e:
         print(f'timellm {args[0]}: {e}', file=sys.stderr)
         return 2
+    except BrokenPipeError:   # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt as e: return 128 + getattr(e, 'signum', signal.SIGINT)
     return 0
 

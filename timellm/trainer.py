@@ -457,8 +457,9 @@ def choose(self:Trainer)->tuple:
     if lines := differences(found.meta, c, *ids):
         raise CheckpointError(f'{found.path} cannot be resumed with these settings, nothing was changed:\n- ' + '\n- '.join(lines)
             + '\nTake the old values, or start anew with --resume_from_checkpoint none; --resume_weights takes the weights alone into another run')
-    if not self.elsewhere(found): return found, []
-    return found, [f'WARNING: this run reads {found.path} and writes {self.dir} from now on (model_comment, or another part of the name, differs)']
+    newer = next((f for f in find_checkpoints(experiment_folder(found.path)) if not f.error and f.step > found.step), None)
+    note = [f'{found.path}, the best, is taken (step {found.step}); newer is {newer.path} (step {newer.step})'] if newer and found.best and Path(how).name != 'checkpoint' else []
+    return found, note if not self.elsewhere(found) else note + [f'WARNING: this run reads {found.path} and writes {self.dir} from now on (model_comment, or another part of the name, differs)']
 
 @patch
 def lost(self:Trainer, path:Path)->list: # of `resume_weights`
@@ -708,8 +709,9 @@ def chosen(cfg:Config # uses resume_from_checkpoint and what names the experimen
             if there else 'no checkpoint yet, a fresh start') + weights
     elif (found := [look(resolve(how, cfg))])[0].error: raise CheckpointError(found[0].error)
     m, path = found[0].meta, found[0].path
+    over = Progress(epoch=m['epoch'], counter=m['counter']).finished(cfg)
     return found[0], (f"{path.relative_to(folder) if path.is_relative_to(folder) else path}: step {m['global_step']}, epoch {m['epoch']} completed, "
-        f"best validation MSE {m['val_loss_min']:.6g}, of {m['backbone']['name']} on {Path(m['data']['source']).name}" + (f", finished: {m['finished']}" if m['finished'] else ''))
+        f"best validation MSE {m['val_loss_min']:.6g}, of {m['backbone']['name']} on {Path(m['data']['source']).name}" + (f', finished: {over}' if over else f", goes on (it was finished: {m['finished']})" if m['finished'] else ''))
 
 def _batches(n, size): return f'{n:,} windows, {-(-n//size)} batches ({n//size} full)'
 
@@ -719,8 +721,9 @@ def plan_text(cfg:Config, # the run
 )->str:
     "The plan of a run as lines of text"
     p, c, kept = plan(cfg, shape), cfg, f'the newest {cfg.save_total_limit}' if cfg.save_total_limit else 'all'
-    saves = [f'{s} (epoch {(s - 1)//p["steps_per_epoch"] + 1})' for s in p['saves']]
-    saves = ', '.join(saves if len(saves) < 6 else [*saves[:3], '...', *saves[-2:]])
+    found, resume = chosen(cfg)
+    saves = [f'{s} (epoch {(s - 1)//p["steps_per_epoch"] + 1})' for s in p['saves'] if not found or s > found.step]
+    saves = 'steps ' + ', '.join(saves if len(saves) < 6 else [*saves[:3], '...', *saves[-2:]]) if saves else 'none are left'
     size = f"{p['checkpoint_bytes']/1e6:,.0f} MB ({p['n_trained']:,} trained weights, and two numbers of Adam for each)" if p['n_trained'] else \
         'known once the backbone is there'
     thin = f'; between epochs with eval_stride {c.eval_stride}' if c.eval_stride > 1 else ''
@@ -728,8 +731,8 @@ def plan_text(cfg:Config, # the run
         train=f"{p['train']:,} windows, {p['steps_per_epoch']} steps per epoch of {c.batch_size} windows, the last partial batch dropped",
         validation=_batches(p['val'], c.eval_batch_size) + thin, test=_batches(p['test'], c.eval_batch_size) + thin,
         epochs=f"at most {c.train_epochs} ({p['total_steps']:,} steps), patience {c.patience}",
-        saves=f'steps {saves}; {kept} kept, and the best after each epoch that improves',
-        checkpoint=size, space=_space(p, files_at_once(c, on_drive(c.project_dir))), resume=chosen(cfg)[1])
+        saves=f'{saves}; {kept} kept, and the best after each epoch that improves',
+        checkpoint=size, space=_space(p, files_at_once(c, on_drive(c.project_dir))), resume=resume)
     return '\n'.join(f'{k:11} {v}' for k, v in rows.items())
 
 def _space(p, n):
