@@ -386,13 +386,15 @@ def tell(self:Trainer, bar):
     if p.global_step == self.first + 20: self.say(f'After 20 steps: {usage_text(self.cfg)}')
     if now - self.last_line > 30: self.last_line = now; self.say(f'{self.status()}, learning rate {self.lr:.3g}')
 
+def _span(s): return f'{s:.0f} s' if s < 100 else f'{s/60:.0f} min' if s < 6000 else f'{s/3600:.1f} h'
+
 @patch
 def status(self:Trainer)->str:
     "Where training stands, in a line: the log's, and the live view's"
     c, p, left = self.cfg, self.progress, (len(self.data.train) - self.progress.position)//self.windows_per_step
     loss = f'training loss {self.smooth:.4f}, ' if self.smooth is not None else ''
     best = f"best validation loss {p.val_loss_min:.4f} in epoch {next(h['epoch'] for h in reversed(p.history) if h['best'])}" if any(h['best'] for h in p.history) else 'no validation yet'
-    rest = f', {self.pace:.2f} s a step, {self.pace*left/60:.0f} min left in the epoch, at most {self.pace*(left + self.steps_per_epoch*(c.train_epochs - p.epoch - 1))/60:.0f} min in all' if self.pace and p.epoch < c.train_epochs else ''
+    rest = f', {self.pace:.2f} s a step, {_span(self.pace*left)} left in the epoch, at most {_span(self.pace*(left + self.steps_per_epoch*(c.train_epochs - p.epoch - 1)))} in all' if self.pace and p.epoch < c.train_epochs else ''
     return f'Epoch {min(p.epoch + 1, c.train_epochs)}/{c.train_epochs}, step {p.global_step}: {loss}{best}{rest}, {memory_text()}'
 
 # %% ../nbs/08_trainer.ipynb #after-out-of-memory
@@ -408,10 +410,10 @@ def after_out_of_memory(self:Trainer, e:OutOfMemory)->OutOfMemory:
     newest = next((f for f in find_checkpoints(self.dir) if not f.error), None)
     kept = f'step {newest.step} is saved in {newest.path}' + ', nothing is lost' * (newest.step == p.global_step) if newest else 'no step was done before'
     if not e.smaller: how = ''
-    elif e.setting == 'batch_size' and c.lradj == 'TST': how = f'. Under TST batch_size cannot change within a run. To start anew:\n  ' + as_command(c, batch_size=e.smaller, resume_from_checkpoint='none')
-    else: how = '. To go on:\n  ' + as_command(c, resume_from_checkpoint='auto', **{e.setting: e.smaller}) + '\nIn the quickstart: ' + (
+    elif e.setting == 'batch_size' and c.lradj == 'TST': how = f' Under TST batch_size cannot change within a run. To start anew:\n  ' + as_command(c, batch_size=e.smaller, resume_from_checkpoint='none')
+    else: how = ' To go on:\n  ' + as_command(c, resume_from_checkpoint='auto', **{e.setting: e.smaller}) + '\nIn the quickstart: ' + (
         f'set Batch size to {e.smaller}' if e.setting == 'batch_size' else f'Panel(project_dir=PROJECT_DIR, {e.setting}={e.smaller})') + ', then Run all'
-    self.say(text := f'{e}; {kept}.{problem}{how}'.replace('..', '.'))
+    self.say(text := f'{e}; {kept}.{problem}{how}')
     return OutOfMemory(text, e.setting, e.smaller)
 
 # %% ../nbs/08_trainer.ipynb #resume
