@@ -73,6 +73,9 @@ class Bar(tqdm):
     def reached(self, done:int, total:int):
         self.total = total
         self.update(done - self.n)
+    def close(self):
+        self.total = self.n   # one that ended early is no failure, and goes like the others
+        super().close()
 
 def progress_bar(text:str, total:int=None, done:int=0, show:bool=True)->Bar:
     "A bar that leaves nothing behind; hidden if not `show`, or where the output is not a screen"
