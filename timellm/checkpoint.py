@@ -172,7 +172,7 @@ def resolve(path, # file or folder; relative: below the present folder, the proj
             + (f". Name one of its step checkpoints: {', '.join(steps)}" if steps else ''))
     there = [str(f.path.relative_to(bases[-1]) if f.path.is_relative_to(bases[-1]) else f.path) for f in find_checkpoints(bases[-1])]
     raise CheckpointError(f"no checkpoint at '{path}', looked for below {', '.join(str(b.absolute()) for b in bases)}. "
-        + (f"In the last of these there are: {', '.join(there)}" if there else 'The last of these, the experiment, has none yet') + '. Take one of them, auto, or none')
+        + (f"In the last of these there are: {', '.join(there)}. Take one of them, auto, or none" if there else 'The last of these, the experiment, has none yet: train first, or give the path of another'))
 
 # %% ../nbs/07_checkpoint.ipynb #config-of
 def config_of(path='', # checkpoint file or folder; empty: the config that preset and settings make

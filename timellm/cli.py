@@ -118,6 +118,9 @@ def main(args:list=None # words of the command line
     except BrokenPipeError:   # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as e:   # a disk that is full or read-only: nothing to debug
+        print(f'timellm {args[0]}: {e}', file=sys.stderr)
+        return 2
     except KeyboardInterrupt as e: return 128 + getattr(e, 'signum', signal.SIGINT)
     return 0
 

@@ -176,8 +176,8 @@ def _check_values(cfg):
 def _check(cfg):
     "All problems of `cfg`: values first, then settings that contradict each other"
     p = _check_values(cfg)
-    if cfg.patch_len > cfg.seq_len: p.append(f'patch_len={cfg.patch_len} is longer than seq_len={cfg.seq_len}: make it {cfg.seq_len} or less')
-    if cfg.label_len > cfg.seq_len: p.append(f'label_len={cfg.label_len} is longer than seq_len={cfg.seq_len}: make it {cfg.seq_len} or less')
+    if 1 <= cfg.seq_len < cfg.patch_len: p.append(f'patch_len={cfg.patch_len} is longer than seq_len={cfg.seq_len}: make it {cfg.seq_len} or less')
+    if 1 <= cfg.seq_len < cfg.label_len: p.append(f'label_len={cfg.label_len} is longer than seq_len={cfg.seq_len}: make it {cfg.seq_len} or less')
     if cfg.data == 'custom' and not cfg.data_path: p.append("data='custom' needs data_path, the CSV file")
     if cfg.data == 'synthetic' and (cfg.root_path or cfg.data_path):
         p.append("data='synthetic' is generated and reads no file: drop root_path and data_path, or take data='custom'")

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['NAMED', 'ETT_COLUMNS', 'data_dirs', 'find_csv', 'read_csv', 'check_frame', 'frequency', 'select_columns', 'borders',
-           'count_windows', 'Windows', 'Data', 'make_data', 'synthetic_frame', 'read_data', 'load_data', 'data_shape']
+           'count_windows', 'Windows', 'Data', 'content_sha256', 'make_data', 'synthetic_frame', 'read_data',
+           'load_data', 'missing_rows', 'data_shape']
 
 # %% ../nbs/03_data.ipynb #hashlib
 import hashlib, importlib.util, os
@@ -183,6 +184,11 @@ class Data:
     sha256:str # identifies columns and values
 
 # %% ../nbs/03_data.ipynb #make-data
+def content_sha256(d:pd.DataFrame # checked columns
+)->str:
+    "Identifies columns and values of a table"
+    return hashlib.sha256('\n'.join(d.columns).encode() + d.to_numpy().astype('<f8').tobytes()).hexdigest()
+
 def make_data(df:pd.DataFrame, # as read: a `date` column and numeric ones
     cfg:Config, # uses data, features, target, percent, seq_len, pred_len, batch_size
     name # file or name used in errors
@@ -199,9 +205,8 @@ def make_data(df:pd.DataFrame, # as read: a `date` column and numeric ones
     mean, std = fit.mean(0), fit.std(0)
     std = np.where(std < 1e-12*np.maximum(1, abs(mean)), 1., std)
     rows = torch.tensor((values - mean)/std, dtype=torch.float32)   # (rows, channels)
-    sha = hashlib.sha256('\n'.join(d.columns).encode() + values.astype('<f8').tobytes()).hexdigest()
     splits = {s: Windows(rows[slice(*b[s])], cfg.seq_len, cfg.pred_len) for s in ('train', 'val', 'test')}
-    return Data(**splits, columns=list(d.columns), mean=mean, std=std, dates=d.index, source=str(name), sha256=sha)
+    return Data(**splits, columns=list(d.columns), mean=mean, std=std, dates=d.index, source=str(name), sha256=content_sha256(d))
 
 # %% ../nbs/03_data.ipynb #synthetic-frame
 def synthetic_frame(n_rows:int=2400, # hours
@@ -231,10 +236,17 @@ def load_data(cfg:Config, # the run
     return make_data(df, cfg, name)
 
 # %% ../nbs/03_data.ipynb #data-shape
+def missing_rows(dates:pd.DatetimeIndex # of a table's rows
+)->int:
+    "Rows that a table without gaps would have between the first and the last date, beyond those it has; months vary too much to tell"
+    step = pd.Series(dates).diff().mode()[0]
+    return 0 if step.days >= 28 or frequency(dates) == 'B' else max(0, round((dates[-1] - dates[0])/step) + 1 - len(dates))
+
 def data_shape(cfg:Config # uses data, root_path, data_path, features
 )->tuple:
-    "Rows, channels and source of a config's data, without downloading anything"
+    "Rows, channels, source, SHA-256 of the content ('' if not known) and rows missing in time of a config's data, without downloading anything"
     if cfg.data in NAMED and not (cfg.root_path or cfg.data_path) and not any(p.is_file() for p in _places(cfg.data)):
-        return 17420, 1 if cfg.features == 'S' else 7, f'{cfg.data} (to be downloaded)'
+        return 17420, 1 if cfg.features == 'S' else 7, f'{cfg.data} (to be downloaded)', '', 0
     df, name = read_data(cfg)
-    return *select_columns(check_frame(df, name), cfg.features, cfg.target, name).shape, str(name)
+    d = select_columns(check_frame(df, name), cfg.features, cfg.target, name)
+    return *d.shape, str(name), content_sha256(d), missing_rows(d.index)

@@ -8,6 +8,7 @@ __all__ = ['measure_windows', 'evaluate_windows', 'Bar', 'progress_bar', 'season
 
 # %% ../nbs/09_evaluate.ipynb #torch
 import pandas as pd, torch
+from dataclasses import replace
 from accelerate import Accelerator
 from torch import nn
 from torch.nn import functional as F
@@ -164,6 +165,9 @@ def evaluate(cfg:Config, # the run
     "A row for Time-LLM and each baseline: forecast, mse, mae, windows, published_mse, published_mae, published_windows; `CheckpointError` as `load_model`"
     data = load_data(cfg, df)
     model, prompter, accelerator, state, path = load_model(cfg, path, data.sha256)
+    if (trained := state['config']['percent']) != cfg.percent:   # DLinear is to learn from the windows that the model learned from
+        cfg = replace(cfg, percent=trained)
+        data = load_data(cfg, df)
     windows = getattr(data, split)
     if accelerator.is_main_process: print(f'{path}: step {state["global_step"]}, {split} split of {data.source}', flush=True)
     with progress_bar(f'Time-LLM, {split}', show=accelerator.is_main_process) as bar:

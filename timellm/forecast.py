@@ -57,11 +57,6 @@ def _input_rows(table, name, known, cfg, date): # known: `data` of a checkpoint
     return d, n
 
 # %% ../nbs/10_forecast.ipynb #future
-def _missing(dates):
-    "Rows that a table without gaps would have between the first and the last date, beyond those it has; months vary too much to tell"
-    step = pd.Series(dates).diff().mode()[0]
-    return 0 if step.days >= 28 or frequency(dates) == 'B' else max(0, round((dates[-1] - dates[0])/step) + 1 - len(dates))
-
 def _future(d, n, pred_len):
     "Dates of the rows after the first `n`: the table's own where it has them"
     known, name = d.index[n:n + pred_len], frequency(d.index)
@@ -82,7 +77,7 @@ def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
     d, n = _input_rows(table, name, known, cfg, date)
     mean, std = (torch.tensor(known[k], dtype=torch.float64)[:, None] for k in ('mean', 'std'))   # (channels, 1)
     past, future = d.iloc[n - cfg.seq_len:n], _future(d, n, cfg.pred_len)
-    if gaps := _missing(past.index): print(f'NOTE: among the {cfg.seq_len} rows that the model reads {gaps} are missing in time; it takes them as if there were no gap')
+    if gaps := missing_rows(past.index.append(future)): print(f'NOTE: among the {cfg.seq_len} rows that the model reads and the {cfg.pred_len} that it forecasts {gaps} are missing in time; it takes them as if there were no gap')
     raw = torch.tensor(past.to_numpy().T.copy())   # (channels, seq_len)
     windows = ((raw - mean)/std).float()
     with torch.no_grad(), accelerator.autocast():

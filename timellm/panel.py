@@ -135,12 +135,16 @@ def take_in(self:Panel, change):
         for n in self.notes.values(): n.value = ''
         if self.preset.value in _ON_CPU and not torch.cuda.is_available(): self.notes['preset'].value = 'this runtime has no GPU, and this needs none'
         self.problems, text = self.check()
+        if not self.needs_gpu or self.cpu.value:
+            try: self.keep_choices()
+            except OSError as e: self.problems[''] = f'{self.file} could not be written ({e.strerror}): is the project folder still there?'
+            except ConfigError: pass   # as above: the preset is not possible
         for n, p in self.problems.items():
             if n in self.notes: self.notes[n].value = f'<div style="color:#b00020;white-space:normal;overflow-wrap:anywhere;line-height:1.3;padding-top:5px">{html.escape(p)}</div>'
         self.problem = '\n'.join(self.problems.values())
         self.cpu.layout.display = '' if self.needs_gpu else 'none'
         if set(self.problems) & set(_FOLDED): self.folded.selected_index = 0   # an error must be seen
-        if self.problem: text = self.problems.get('', 'No run is possible with these choices: see beside the fields. The last good ones are kept')
+        if self.problem: text = self.problems.get('', 'No run is possible with these choices: see beside the fields. Run all stops before training')
         color = '#b00020' if self.problem else 'inherit'
         self.info.value = f'<pre style="white-space:pre-wrap;line-height:1.4;color:{color}">{html.escape(text)}</pre>'
     finally: self.busy = 0
@@ -173,14 +177,22 @@ def check(self:Panel)->tuple:
         if found: text += '\nfixed by it  ' + ', '.join(_fixed(found))
         at = 'preset'
         self.config()
-        at = ''
-        try: self.keep_choices()
-        except OSError as e: return {'': f'{self.file} could not be written ({e.strerror}): is the project folder still there?'}, ''
         return {}, text
     except ConfigError as e:
-        return {m[1] if (m := re.match(r"(\w+)=", p)) and m[1] in self.notes else '': p for p in e.problems}, ''
-    except TimeLLMError as e: return {at: str(e)}, ''
+        wrong = {m[1] if (m := re.match(r"(\w+)=", p)) and m[1] in self.notes else '': p for p in e.problems}
+        return {**self.data_problem(wrong), **wrong}, ''
+    except TimeLLMError as e: return {'batch_size' if 'batch_size=' in str(e) else at: str(e)}, ''
     except Exception as e: return {at: f'{type(e).__name__}: {e}'}, ''   # of pandas, transformers, the file system: whatever a wrong value leads to
+
+# %% ../nbs/11_panel.ipynb #data-problem
+@patch
+def data_problem(self:Panel, wrong:dict)->dict: # problems by setting
+    "What is wrong with the data, while other settings are not possible either"
+    good = {n: v for n, v in self.choices().items() if n in ('data', 'data_path') and n not in wrong}
+    try: self.shape(make_config(self.preset.value, **{**self.settings, **good}))
+    except ConfigError: return {}
+    except Exception as e: return {'data_path' if good.get('data_path') else 'data': str(e)}   # of pandas, the file system: whatever a wrong file leads to
+    return {}
 
 # %% ../nbs/11_panel.ipynb #whole
 @lru_cache(maxsize=99)

@@ -134,11 +134,10 @@ def checkpoint_bytes(n_trained:int)->int:
 
 # %% ../nbs/08_trainer.ipynb #say
 @patch
-def say(self:Trainer, text:str):
+def say(self:Trainer, text:str, screen:bool=True):
     "Print a line, and append it to the run's log with the time"
     if not self.accelerator.is_main_process: return
-    tqdm.write(text, file=sys.stdout)
-    sys.stdout.flush()
+    if screen: tqdm.write(text, file=sys.stdout); sys.stdout.flush()
     self.unlogged += [f'{time.strftime("%Y-%m-%d %H:%M:%S")} {l}\n' for l in text.splitlines()]
     with suppress(OSError):   # a full disk stops no training; the lines come later
         self.saver.work.mkdir(parents=True, exist_ok=True)
@@ -156,6 +155,7 @@ def say_parameters(self:Trainer):
     frozen = f'Backbone: {b.name}, {c.llm_layers} layers, {sum(p.numel() for p in b.parameters()):,} frozen weights' if b else 'No language model (llm_model none)'
     self.say(f'{frozen}; {self.n_trained:,} trained weights')
     self.say(f'Device: {a.device}, precision {a.mixed_precision.replace("no", "fp32")}, {a.num_processes} process(es)')
+    if gaps := missing_rows(d.dates): self.say(f'NOTE: {gaps} rows of the data are missing in time; windows run over such gaps as if there were none')
     self.say(f'Data: {d.source}: {len(d.train):,} windows to train, {len(d.val):,} to validate, {len(d.test):,} to test; {self.steps_per_epoch} steps an epoch. '
         f"Columns ({len(d.columns)}): {', '.join(d.columns[:12])}{', ...' if len(d.columns) > 12 else ''}")
 
@@ -305,6 +305,8 @@ def fit(self:Trainer)->Progress:
                 self.end_epoch()
             if self.saved_step != p.global_step: self.save()
             if self.signal: raise _Stop   # it came during the last steps
+            self.over = self.saver.ended = True
+            self.saver.flush()
             best = f"best validation MSE {p.val_loss_min:.6f} at step {p.best['step']}: {self.dir/'checkpoint'}" if p.best else 'no best checkpoint'
             self.say(f'Finished: {p.finished(self.cfg)}; {best}')
     return p
@@ -345,7 +347,7 @@ def catch_signals(self:Trainer):
         if (self.signal or self.over) and signum == signal.SIGINT: raise KeyboardInterrupt
         if self.over: return   # SIGTERM: it is being saved already
         self.signal = signum
-        tqdm.write('Stopping: this step (or batch of validation) ends, then the state is saved. Ctrl-C again stops at once, without saving', file=sys.stdout)
+        tqdm.write('Stopping: this step (or batch of validation) ends, then the state is saved. A second interrupt (Ctrl-C) stops at once, without saving', file=sys.stdout)
     if threading.current_thread() is not threading.main_thread(): yield; return
     old = {s: signal.signal(s, mark) for s in (signal.SIGINT, signal.SIGTERM)}
     try: yield
@@ -367,7 +369,7 @@ def stop(self:Trainer):
     error = self.saver.writer.wait(0)
     why = 'Stopped' if signum else f'Stopped, as {self.cfg.max_hours:g} hours (max_hours) are almost over,'
     saved = f'NOT saved: {error}' if error else f'saved in {self.saver.work/f"checkpoint_step_{step}"}' + (f', on its way to {self.dir}' if self.saver.staged else '')
-    self.say(f'{why} at step {step}, {saved}. To go on:\n  ' + as_command(self.cfg, resume_from_checkpoint='auto'))
+    self.say(f'{why} at step {step}, {saved}. To go on (in the quickstart: Run all):\n  ' + as_command(self.cfg, resume_from_checkpoint='auto'))
     if not signum: return
     e = Interrupted(f'stopped by {signal.Signals(signum).name} and saved')
     e.signum = signum
@@ -413,7 +415,7 @@ def after_out_of_memory(self:Trainer, e:OutOfMemory)->OutOfMemory:
     elif e.setting == 'batch_size' and c.lradj == 'TST': how = f' Under TST batch_size cannot change within a run. To start anew:\n  ' + as_command(c, batch_size=e.smaller, resume_from_checkpoint='none')
     else: how = ' To go on:\n  ' + as_command(c, resume_from_checkpoint='auto', **{e.setting: e.smaller}) + '\nIn the quickstart: ' + (
         f'set Batch size to {e.smaller}' if e.setting == 'batch_size' else f'Panel(project_dir=PROJECT_DIR, {e.setting}={e.smaller})') + ', then Run all'
-    self.say(text := f'{e}; {kept}.{problem}{how}')
+    self.say(text := f'{e}; {kept}.{problem}{how}', screen=False)   # the error shows it
     return OutOfMemory(text, e.setting, e.smaller)
 
 # %% ../nbs/08_trainer.ipynb #resume
@@ -688,7 +690,7 @@ def plan(cfg:Config, # the run
     shape:tuple=None # from `data_shape`, to save reading the data again
 )->dict:
     "Sizes of a run: folder, source, train, val, test (windows), steps_per_epoch, total_steps, saves (steps), n_trained, checkpoint_bytes (None: backbone not known)"
-    rows, channels, source = shape or data_shape(cfg)
+    rows, channels, source, *_ = shape or data_shape(cfg)
     windows = count_windows(cfg, rows, channels, source)
     steps = windows['train']//cfg.batch_size
     total, (d_llm, vocab) = steps*cfg.train_epochs, backbone_dims(cfg)
@@ -697,14 +699,15 @@ def plan(cfg:Config, # the run
     return dict(folder=experiment_dir(cfg), source=source, **windows, steps_per_epoch=steps, total_steps=total,
         saves=saves + ([total] if total not in saves else []), n_trained=n, checkpoint_bytes=n and checkpoint_bytes(n))
 
-def chosen(cfg:Config # uses resume_from_checkpoint and what names the experiment
+def chosen(cfg:Config, # uses resume_from_checkpoint and what names the experiment
+    data_sha256:str='' # of the run's data; empty: not known
 )->tuple:
     "What `resume_from_checkpoint` would find: a `Found` or None, and in words; `CheckpointError` if a path leads nowhere or to a damaged file"
     how, folder = cfg.resume_from_checkpoint, experiment_dir(cfg)
     weights = f', with the weights of {resolve(cfg.resume_weights, cfg)}' if cfg.resume_weights else ''
     if how in ('', 'none'): return None, f'fresh start{weights}; checkpoints that are there are moved aside'
     if how == 'auto':
-        own = lambda m: not differences(m, cfg, m['backbone']['sha256'], m['data']['sha256'])   # those two are compared when training starts
+        own = lambda m: not differences(m, cfg, m['backbone']['sha256'], data_sha256 or m['data']['sha256'])   # the backbone is compared when training starts
         there = find_checkpoints(folder)
         found = [f for f in there if not f.error and own(f.meta)]
         if not found: return None, 'auto: ' + (f'none of the {len(there)} checkpoints there fits these settings: they would be moved aside (another model_comment keeps them)'
@@ -722,14 +725,16 @@ def plan_text(cfg:Config, # the run
     shape:tuple=None # from `data_shape`
 )->str:
     "The plan of a run as lines of text"
+    shape = shape or data_shape(cfg)
+    _, _, _, sha, gaps = (*shape, '', 0)[:5]
     p, c, kept = plan(cfg, shape), cfg, f'the newest {cfg.save_total_limit}' if cfg.save_total_limit else 'all'
-    found, resume = chosen(cfg)
+    found, resume = chosen(cfg, sha)
     saves = [f'{s} (epoch {(s - 1)//p["steps_per_epoch"] + 1})' for s in p['saves'] if not found or s > found.step]
     saves = 'steps ' + ', '.join(saves if len(saves) < 6 else [*saves[:3], '...', *saves[-2:]]) if saves else 'none are left'
     size = f"{p['checkpoint_bytes']/1e6:,.0f} MB ({p['n_trained']:,} trained weights, and two numbers of Adam for each)" if p['n_trained'] else \
         'known once the backbone is there'
     thin = f'; between epochs with eval_stride {c.eval_stride}' if c.eval_stride > 1 else ''
-    rows = dict(directory=p['folder'], data=p['source'],
+    rows = dict(directory=p['folder'], data=str(p['source']) + (f'; {gaps} rows are missing in time, windows run over such gaps' if gaps else ''),
         train=f"{p['train']:,} windows, {p['steps_per_epoch']} steps per epoch of {c.batch_size} windows, the last partial batch dropped",
         validation=_batches(p['val'], c.eval_batch_size) + thin, test=_batches(p['test'], c.eval_batch_size) + thin,
         epochs=f"at most {c.train_epochs} ({p['total_steps']:,} steps), patience {c.patience}",

@@ -94,7 +94,7 @@ def docs():
             if not get_config().git_url: text = re.sub(r'\[source\]\([^)]*\)\{[^}]*\}', '', text)   # would lead nowhere
             host = f'{get_config().doc_host}{get_config().doc_baseurl}'.rstrip('/') + '/'
             p.write_text(text.replace(f']({host}', '](./'), encoding='utf-8')
-        for command in (['render', '--strict'], ['check']): subprocess.run(['smalldocs', *command, str(site)], check=True)
+        for command in (['render', '--strict'], ['check']): subprocess.run([Path(sys.executable).with_name('smalldocs'), *command, str(site)], check=True)
         shutil.rmtree(TOP/'_docs', ignore_errors=True)
         shutil.move(site/'_docs', TOP/'_docs')
         check_links(TOP/'_docs')
