@@ -92,7 +92,7 @@ def check_frame(df:pd.DataFrame, # a `date` column and numeric ones
         i, j = np.argwhere(bad)[0]
         v = df[cols[j]].iloc[i]
         what = 'is missing' if pd.isna(v) else f'{v!r} is not a finite number'
-        raise TimeLLMError(f'{name}, {_where(df, i)}, column {cols[j]!r}: {what} ({int(bad.sum())} such values in all). Fill or drop them first')
+        raise TimeLLMError(f'{name}, {_where(df, i)}, column {cols[j]!r}: {what} (such values in this table: {int(bad.sum())}). Fill them, or leave out the rows or the column')
     step = dates.diff().to_numpy()[1:]
     if (wrong := step <= np.timedelta64(0)).any():
         i = int(wrong.argmax()) + 1

@@ -246,7 +246,7 @@ def unfit(self:Panel, cfg:Config):
     if cfg.resume_from_checkpoint != 'auto' or not newest: return
     for line in differences(newest.meta, cfg, newest.meta['backbone']['sha256'], newest.meta['data']['sha256']):
         n, _, what = line.partition(': ')
-        if n in self.notes: self.notes[n].value = html.escape(f'{what}: not the run whose checkpoint is there, a fresh start')
+        if n in self.notes: self.notes[n].value = f'<span style="color:#b26a00">{html.escape(what)}: not the run whose checkpoint is there, a fresh start</span>'
 
 # %% ../nbs/11_panel.ipynb #keep-choices
 @patch
@@ -349,7 +349,7 @@ def plot(self:LiveView)->Picture:
     if self.losses: ax.plot(*zip(*self.losses), color='grey', lw=1, label='training (smoothed)')
     for k, c, ls in (('test_mse', 'tab:orange', '-'), ('val_mse', 'tab:blue', '--')):
         if h: ax.plot([r['global_step'] for r in h], [r[k] for r in h], color=c, ls=ls, marker='o', ms=4, label=dict(val_mse='validation', test_mse='test')[k])
-    if best := [r for r in h if r['best']]: ax.plot(best[-1]['global_step'], best[-1]['val_mse'], '*', color='tab:green', ms=14, label='best', zorder=3)
+    if best := [r for r in h if r['best']]: ax.plot(best[-1]['global_step'], best[-1]['val_mse'], '*', color='tab:green', mfc='none', ms=16, label='best', zorder=3)
     ax.set(xlabel='step', ylabel='MSE')
     ax.grid(alpha=.3)
     if ax.has_data(): ax.legend(fontsize=8)
