@@ -169,9 +169,9 @@ def check(self:Panel)->tuple:
         at = 'llm_model'
         backbone_dims(cfg)
         at = 'resume_from_checkpoint'
-        found, _ = chosen(cfg)
-        if found and (wrong := self.locked(found, cfg)): return wrong, ''
-        if not found: self.unfit(cfg)
+        found, _ = chosen(cfg, shape[3])
+        if found and (wrong := self.locked(found, cfg, shape[3])): return wrong, ''
+        if not found: self.unfit(cfg, shape[3])
         at = of_data
         text = plan_text(cfg, shape)   # its last line says what will be resumed
         if found: text += '\nfixed by it  ' + ', '.join(_fixed(found))
@@ -225,7 +225,7 @@ def list_found(self:Panel, cfg:Config):
 def _fixed(found): return LOCKED + (LOCKED_TST if found.meta['config'].get('lradj') == 'TST' else [])
 
 @patch
-def locked(self:Panel, found:Found, cfg:Config)->dict:
+def locked(self:Panel, found:Found, cfg:Config, data_sha256:str='')->dict: # of the chosen data; empty: not known
     "Mark the fields that a checkpoint fixes; problems by field where they differ"
     for n in set(self.notes) & {*_fixed(found), 'llm_model'}: self.notes[n].value = 'fixed by the checkpoint'
     old = found.meta['config']
@@ -233,18 +233,18 @@ def locked(self:Panel, found:Found, cfg:Config)->dict:
         for n in (set(names.split()) & set(self.notes) - {'llm_model', 'resume_from_checkpoint', *_fixed(found)}) if may == 'yes' else ():
             if n in old and old[n] != getattr(cfg, n): self.notes[n].value = f'was {html.escape(str(old[n]))}: {why}'
     wrong = {}
-    for line in differences(found.meta, cfg, found.meta['backbone']['sha256'], found.meta['data']['sha256']):
+    for line in differences(found.meta, cfg, found.meta['backbone']['sha256'], data_sha256 or found.meta['data']['sha256']):
         n = line.split(':')[0]
         wrong[n if n in self.notes else 'resume_from_checkpoint'] = f'{line} (fixed by the checkpoint: take the old value, or resume from none)'
     return wrong
 
 # %% ../nbs/11_panel.ipynb #unfit
 @patch
-def unfit(self:Panel, cfg:Config):
+def unfit(self:Panel, cfg:Config, data_sha256:str=''): # as `locked`
     "Beside fields that keep `auto` from the newest checkpoint: what it has"
     newest = next((f for f in find_checkpoints(experiment_dir(cfg)) if not f.error), None)
     if cfg.resume_from_checkpoint != 'auto' or not newest: return
-    for line in differences(newest.meta, cfg, newest.meta['backbone']['sha256'], newest.meta['data']['sha256']):
+    for line in differences(newest.meta, cfg, newest.meta['backbone']['sha256'], data_sha256 or newest.meta['data']['sha256']):
         n, _, what = line.partition(': ')
         if n in self.notes: self.notes[n].value = f'<span style="color:#b26a00">{html.escape(what)}: not the run whose checkpoint is there, a fresh start</span>'
 
