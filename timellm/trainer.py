@@ -714,6 +714,7 @@ def chosen(cfg:Config, # uses resume_from_checkpoint and what names the experime
             if there else 'no checkpoint yet, a fresh start') + weights
     elif (found := [look(resolve(how, cfg))])[0].error: raise CheckpointError(found[0].error)
     m, path = found[0].meta, found[0].path
+    if how != 'auto' and (wrong := differences(m, cfg, m['backbone']['sha256'], data_sha256 or m['data']['sha256'])): return found[0], f"{path} does not fit, training would stop: {'; '.join(wrong)}"
     over = Progress(epoch=m['epoch'], counter=m['counter']).finished(cfg)
     return found[0], (f"{path.relative_to(folder) if path.is_relative_to(folder) else path}: step {m['global_step']}, epoch {m['epoch']} completed, "
         f"best validation MSE {m['val_loss_min']:.6g}, of {m['backbone']['name']} on {Path(m['data']['source']).name}" + (f', finished: {over}' if over else f", goes on (it was finished: {m['finished']})" if m['finished'] else ''))
