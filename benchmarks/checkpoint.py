@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, GPT2Config, GPT2Model
 
 from timellm.checkpoint import *
 from timellm.config import make_config
-from timellm.data import synthetic_frame
+from timellm.table import synthetic_frame
 from timellm.faults import drive_at
 from timellm.trainer import Trainer
 

@@ -18,7 +18,8 @@ from transformers import AutoTokenizer, GPT2Config, GPT2Model
 
 from timellm.backbone import Backbone
 from timellm.config import make_config
-from timellm.model import TimeLLM, count_patches, least_flops, make_accelerator, matmul_rate
+from timellm.machine import least_flops, make_accelerator, matmul_rate
+from timellm.model import TimeLLM, count_patches
 from timellm.prompt import PAPER_DESCRIPTION, Prompter, instance_norm, prompt_texts
 
 LONG = PAPER_DESCRIPTION + (' Operators size a transformer by the load that it is going to carry, and the oil inside it tells how hard it works: '

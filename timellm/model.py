@@ -4,15 +4,10 @@
 
 # %% auto #0
 __all__ = ['count_patches', 'TokenEmbedding', 'PatchEmbedding', 'ReprogrammingLayer', 'FlattenHead', 'TimeLLM', 'count_trainable',
-           'trained_state', 'load_trained', 'least_flops', 'matmul_rate', 'memory', 'memory_text', 'gpu_busy',
-           'usage_text', 'OutOfMemory', 'within_memory', 'pick_precision', 'make_accelerator']
+           'trained_state', 'load_trained']
 
 # %% ../nbs/06_model.ipynb #os
-import os, psutil, subprocess, time, torch, traceback
-from contextlib import contextmanager
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils.memory import should_reduce_batch_size
+import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -125,101 +120,3 @@ def load_trained(model:TimeLLM, # receives the weights
     wrong = [f'{k}: {have.get(k, "missing")}, this model has {want.get(k, "no such weight")}' for k in sorted({*want, *have}) if want.get(k) != have.get(k)]
     if wrong: raise TimeLLMError(f'{name} does not fit this model:\n- ' + '\n- '.join(wrong) + '\nTake the settings that it was trained with')
     model.load_state_dict(state, strict=False)
-
-# %% ../nbs/06_model.ipynb #least-flops
-def least_flops(d_llm:int, # width of the backbone
-    vocab:int, # rows of its word embeddings
-    n_layers:int, # of the backbone
-    n_patches:int, # of a window
-    batch_size:int, # windows
-    own:int=69, # prompt tokens of a window that are not common to all
-    layer:int=0, # weights of a layer; 0: 12*d_llm**2, as in GPT-2
-    train:bool=True, # a training step, or an evaluation step (the prototypes are there)
-    num_tokens:int=1000 # text prototypes
-)->float:
-    "Floating point operations of the matrix products that a step cannot do without"
-    mapping, weights = 2*num_tokens*vocab*d_llm, n_layers*(layer or 12*d_llm**2)
-    return 2*mapping*train + 2*batch_size*weights*(own + n_patches*(1 + train))
-
-def matmul_rate(device='cpu', # where to measure
-    n:int=1536 # size of the matrices
-)->float:
-    "Floating point operations a second in float32 products of n x n, the best of a few"
-    a = torch.ones(n, n, device=device)
-    def seconds():
-        t = time.perf_counter()
-        (a @ a).sum().item()   # waits for the device
-        return time.perf_counter() - t
-    return 2*n**3/min(seconds() for _ in range(6))
-
-# %% ../nbs/06_model.ipynb #memory
-def memory()->tuple:
-    "Bytes in use, bytes in all, and of what: the peak of the GPU's memory, without a GPU what this process holds now"
-    if torch.cuda.is_available(): return torch.cuda.max_memory_allocated(), torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory, 'GPU memory'
-    return psutil.Process().memory_info().rss, psutil.virtual_memory().total, 'memory'
-
-def memory_text()->str:
-    "`memory` in words"
-    used, total, what = memory()
-    return f'{used/1e9:.1f} of {total/1e9:.1f} GB {what}'
-
-def gpu_busy()->int:
-    "Percent of the last second or less in which this process's GPU computed, from nvidia-smi; None if that is not to be had"
-    uuid = torch.cuda.is_available() and getattr(torch.cuda.get_device_properties(torch.cuda.current_device()), 'uuid', '')
-    which = ['-i', f'GPU-{uuid}'] if uuid else []
-    try: out = subprocess.run(['nvidia-smi', *which, '--query-gpu=utilization.gpu', '--format=csv,noheader,nounits'], capture_output=True, text=True, timeout=5).stdout
-    except (OSError, subprocess.TimeoutExpired): return None
-    return int(out.split()[0]) if out.split()[:1] and out.split()[0].isdigit() else None
-
-# %% ../nbs/06_model.ipynb #usage-text
-def usage_text(cfg:Config # uses batch_size, lradj
-)->str:
-    "Memory and use of the device in a line, and what to raise next"
-    used, total, what = memory()
-    if what != 'GPU memory': return f'{memory_text()}, no GPU'
-    busy = gpu_busy()
-    batch = f'batch_size {2*cfg.batch_size}' + (' (a new run under TST)' if cfg.lradj == 'TST' else ' (may change on resume)')
-    room = f'There is room: raise first {batch}, then d_ff and d_model, then seq_len (a new run each)' if used < .45*total else \
-        f'No room for {batch}; d_ff, d_model or seq_len (a new run each) may go up a little, or with a smaller batch'
-    return f'peak {memory_text()}' + (f', GPU {busy}% busy' if busy is not None else '') + f'. {room}. Full memory is not full speed: a GPU that is busy gains little from a larger batch'
-
-# %% ../nbs/06_model.ipynb #within-memory
-class OutOfMemory(TimeLLMError):
-    "The memory did not hold a batch; `setting` names what sets its size, `smaller` is the next value to take, None if there is none"
-    def __init__(self, text:str, setting:str, smaller:int=None):
-        super().__init__(text)
-        self.setting, self.smaller = setting, smaller
-
-@contextmanager
-def within_memory(setting:str, # that sets the size of the batch: batch_size or eval_batch_size
-    size:int # its value
-):
-    "Around work on a batch: running out of memory becomes an `OutOfMemory`"
-    try: yield
-    except RuntimeError as e:
-        if not (isinstance(e, torch.cuda.OutOfMemoryError) or should_reduce_batch_size(e)): raise
-        full, smaller = memory_text(), size//2 or None
-        traceback.clear_frames(e.__traceback__)
-        raise OutOfMemory(f'Out of memory with {setting} {size} (peak {full}): ' + (f'take {setting} {smaller}' if smaller else
-            f'{setting} cannot be smaller, take a shorter seq_len, a smaller d_ff or fewer llm_layers (a new run)'), setting, smaller) from None
-
-# %% ../nbs/06_model.ipynb #pick-precision
-def pick_precision(precision:str, # auto, fp32, fp16 or bf16
-    device:str # cpu, cuda, ...
-)->str:
-    "The precision to compute in: fp32, fp16 or bf16"
-    if precision == 'fp16' and device == 'cpu': raise TimeLLMError('precision=fp16 needs a GPU: take auto or fp32 on a CPU')
-    if precision != 'auto': return precision
-    if device != 'cuda': return 'fp32'
-    return 'bf16' if torch.cuda.get_device_capability()[0] >= 8 else 'fp16'
-
-# %% ../nbs/06_model.ipynb #make-accelerator
-def make_accelerator(cfg:Config # uses precision
-)->Accelerator:
-    "An `Accelerator` for this process; a second one in another precision is allowed, as a notebook needs it"
-    mixed = {'fp32': 'no'}.get(p := pick_precision(cfg.precision, 'cuda' if torch.cuda.is_available() else 'cpu'), p)
-    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != mixed: AcceleratorState._reset_state()
-    acc = Accelerator(mixed_precision=mixed)
-    if int(os.environ.get('WORLD_SIZE', 1)) > acc.num_processes:
-        raise TimeLLMError(f"{os.environ['WORLD_SIZE']} processes were started and each would train alone in the same folder: on a CPU set ACCELERATE_USE_CPU=true")
-    return acc

@@ -17,12 +17,13 @@ from IPython import get_ipython
 from IPython.display import display
 from jupyter_ui_poll import ui_events
 
-from .backbone import backbone_dims
+from .machine import *
+from .pretrained import backbone_dims
 from .checkpoint import *
 from .config import *
-from .data import data_shape
+from .table import data_shape
 from .drive import check_project, on_drive
-from .forecast import Picture
+from .plots import Picture
 from .model import *
 from .trainer import Trainer, chosen, plan, plan_text
 

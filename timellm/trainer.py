@@ -22,8 +22,12 @@ from tqdm.auto import tqdm
 from .backbone import *
 from .checkpoint import *
 from .config import *
-from .data import *
-from .drive import check_project, free_bytes, gpu_name, on_drive, only_one, read_note, write_note
+from .machine import *
+from .measure import *
+from .pretrained import *
+from .table import *
+from .windows import *
+from .drive import check_project, free_bytes, on_drive, read_note, write_note
 from .evaluate import *
 from .model import *
 from .prompt import Prompter, ahead
