@@ -112,7 +112,7 @@ def no_gpu(self:Panel, cfg:Config)->str:
     cost = ''
     if d_llm:
         s = least_flops(d_llm, vocab, cfg.llm_layers, count_patches(cfg), cfg.batch_size)/self.rate/.6
-        steps = plan(cfg, self.shape(cfg))['steps_per_epoch']
+        steps = plan(cfg, self.shape(cfg)).steps_per_epoch
         cost = f' On its CPU a step would take about {s:.0f} s, an epoch of {steps:,} steps about {s*steps/3600:.1f} h.'
     return (f'This choice ({self.preset.value}) was made on a GPU, and this runtime has none.{cost} Nothing was started, checkpoints are as they were. '
         "Go on: Runtime > Change runtime type > T4 GPU, then Run all; or tick 'train on the CPU all the same' and run the cells below; or take the preset demo.")

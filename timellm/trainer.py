@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['rate_factor', 'make_schedule', 'Progress', 'NonFiniteLoss', 'Interrupted', 'Trainer', 'files_at_once',
-           'checkpoint_bytes', 'train', 'one_at_a_time', 'import_checkpoint', 'plan', 'chosen', 'plan_text']
+           'checkpoint_bytes', 'train', 'one_at_a_time', 'import_checkpoint', 'Plan', 'plan', 'chosen', 'plan_text']
 
 # %% ../nbs/08_trainer.ipynb #math
 import math, os, shutil, signal, sys, threading, time, uuid, warnings
@@ -690,18 +690,32 @@ def take_moments(self:Trainer, state:dict)->list:
     return []
 
 # %% ../nbs/08_trainer.ipynb #plan
+@dataclass
+class Plan:
+    "Sizes of a run, before anything is made"
+    folder:Path # the experiment's
+    source:str # file or name of the data
+    train:int # windows
+    val:int # windows
+    test:int # windows
+    steps_per_epoch:int # the last partial batch is dropped
+    total_steps:int # of all epochs
+    saves:range # steps of the step files that `save_steps` asks for; one more comes at the end
+    n_trained:int # weights; None: the backbone is not known
+    checkpoint_bytes:int # None: the backbone is not known
+
 def plan(cfg:Config, # the run
-    shape:tuple=None # from `data_shape`, to save reading the data again
-)->dict:
-    "Sizes of a run: folder, source, train, val, test (windows), steps_per_epoch, total_steps, saves (steps), n_trained, checkpoint_bytes (None: backbone not known)"
+    shape=None # from `data_shape`, to save reading the data again
+)->Plan:
+    "Sizes of a run"
     rows, channels, source, *_ = shape or data_shape(cfg)
     windows = count_windows(cfg, rows, channels, source)
     steps = windows['train']//cfg.batch_size
     total, (d_llm, vocab) = steps*cfg.train_epochs, backbone_dims(cfg)
     n = None if None in (d_llm, vocab) else count_trainable(cfg, d_llm, vocab)
-    saves = list(range(cfg.save_steps, total + 1, cfg.save_steps)) if cfg.save_steps else []
-    return dict(folder=experiment_dir(cfg), source=source, **windows, steps_per_epoch=steps, total_steps=total,
-        saves=saves + ([total] if total not in saves else []), n_trained=n, checkpoint_bytes=n and checkpoint_bytes(n))
+    saves = range(cfg.save_steps, total + 1, cfg.save_steps) if cfg.save_steps else range(0)
+    return Plan(experiment_dir(cfg), source, **windows, steps_per_epoch=steps, total_steps=total, saves=saves, n_trained=n,
+        checkpoint_bytes=n and checkpoint_bytes(n))
 
 def chosen(cfg:Config, # uses resume_from_checkpoint and what names the experiment
     data_sha256:str='' # of the run's data; empty: not known
@@ -734,21 +748,22 @@ def plan_text(cfg:Config, # the run
     _, _, _, sha, gaps = (*shape, '', 0)[:5]
     p, c, kept = plan(cfg, shape), cfg, f'the newest {cfg.save_total_limit}' if cfg.save_total_limit else 'all'
     found, resume = chosen(cfg, sha)
-    saves = [f'{s} (epoch {(s - 1)//p["steps_per_epoch"] + 1})' for s in p['saves'] if not found or s > found.step]
+    steps = [*p.saves] + [p.total_steps]*(p.total_steps not in p.saves)
+    saves = [f'{s} (epoch {(s - 1)//p.steps_per_epoch + 1})' for s in steps if not found or s > found.step]
     saves = 'steps ' + ', '.join(saves if len(saves) < 6 else [*saves[:3], '...', *saves[-2:]]) if saves else 'none are left'
-    size = f"{p['checkpoint_bytes']/1e6:,.0f} MB ({p['n_trained']:,} trained weights, and two numbers of Adam for each)" if p['n_trained'] else \
+    size = f"{p.checkpoint_bytes/1e6:,.0f} MB ({p.n_trained:,} trained weights, and two numbers of Adam for each)" if p.n_trained else \
         'known once the backbone is there'
     thin = f'; between epochs with eval_stride {c.eval_stride}' if c.eval_stride > 1 else ''
-    rows = dict(directory=p['folder'], data=str(p['source']) + (f'; {gaps} rows are missing in time, windows run over such gaps' if gaps else ''),
-        train=f"{p['train']:,} windows, {p['steps_per_epoch']} steps per epoch of {c.batch_size} windows, the last partial batch dropped",
-        validation=_batches(p['val'], c.eval_batch_size) + thin, test=_batches(p['test'], c.eval_batch_size) + thin,
-        epochs=f"at most {c.train_epochs} ({p['total_steps']:,} steps), patience {c.patience}",
+    rows = dict(directory=p.folder, data=str(p.source) + (f'; {gaps} rows are missing in time, windows run over such gaps' if gaps else ''),
+        train=f"{p.train:,} windows, {p.steps_per_epoch} steps per epoch of {c.batch_size} windows, the last partial batch dropped",
+        validation=_batches(p.val, c.eval_batch_size) + thin, test=_batches(p.test, c.eval_batch_size) + thin,
+        epochs=f"at most {c.train_epochs} ({p.total_steps:,} steps), patience {c.patience}",
         saves=f'{saves}; {kept} kept, and the best after each epoch that improves',
         checkpoint=size, space=_space(p, files_at_once(c, on_drive(c.project_dir))), resume=resume)
     return '\n'.join(f'{k:11} {v}' for k, v in rows.items())
 
 def _space(p, n):
-    need, free = n*(p['checkpoint_bytes'] or 0), free_bytes(p['folder'])
-    there = sum(f.path.stat().st_size for f in find_in(p['folder']))
+    need, free = n*(p.checkpoint_bytes or 0), free_bytes(p.folder)
+    there = sum(f.path.stat().st_size for f in find_in(p.folder))
     return (f'at most {need/1e6:,.0f} MB, {n} checkpoints at once' if need else f'at most {n} checkpoints at once') + (f', {there/1e6:,.0f} MB of it there already' if there else '') + (
         '; Drive is not mounted' if free is None else f'; {free/1e6:,.0f} MB free' + ', WHICH IS NOT ENOUGH' * (need - there > free))
