@@ -12,6 +12,7 @@ from dataclasses import replace
 from .backbone import *
 from .baselines import *
 from .checkpoint import *
+from .folder import *
 from .config import *
 from .machine import *
 from .measure import *
@@ -31,7 +32,7 @@ def load_model(cfg:Config, # the run
     path = resolve(path or experiment_dir(cfg), cfg)
     state, accelerator, backbone = load_checkpoint(path), make_accelerator(cfg), load_backbone(cfg)
     sha = identify(backbone)['sha256']
-    if lines := differences(state, cfg, sha, data_sha256 or state['data']['sha256'], ignore=_TRAINING_ONLY): raise CheckpointError(f'{path} is of another run:\n- ' + '\n- '.join(lines))
+    if lines := differences(state, cfg, Identity(sha, data_sha256), ignore=_TRAINING_ONLY): raise CheckpointError(f'{path} is of another run:\n- ' + '\n- '.join(map(str, lines)))
     model = TimeLLM(cfg, backbone)
     load_trained(model, state['model'], path)
     return model.to(accelerator.device).eval(), Prompter(cfg, backbone and backbone.tokenizer), accelerator, state, path

@@ -16,11 +16,12 @@ from pandas.tseries.frequencies import to_offset
 
 from .baselines import season, seasonal_naive
 from .checkpoint import *
+from .folder import *
 from .config import *
 from .evaluate import *
 from .plots import *
 from .table import *
-from .trainer import train
+from .session import train
 
 # %% ../nbs/10b_forecast.ipynb #forecast-2
 @dataclass

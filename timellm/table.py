@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['NAMED', 'data_dirs', 'find_csv', 'read_csv', 'check_frame', 'frequency', 'select_columns', 'synthetic_frame',
-           'content_sha256', 'read_data', 'missing_rows', 'data_shape']
+           'content_sha256', 'read_data', 'Shape', 'missing_rows', 'data_shape']
 
 # %% ../nbs/03_table.ipynb #hashlib
 import hashlib, importlib.util, os
+from typing import NamedTuple
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
@@ -146,6 +147,13 @@ def read_data(cfg:Config # uses data, root_path, data_path
     return df.drop(columns='weather', errors='ignore') if cfg.data == 'seattle' else df, path   # a text column: sun, rain, ...
 
 # %% ../nbs/03_table.ipynb #data-shape
+class Shape(NamedTuple):
+    rows:int
+    channels:int
+    source:str
+    sha256:str=""
+    missing:int=0
+
 def missing_rows(dates:pd.DatetimeIndex # of a table's rows
 )->int:
     "Rows that a table without gaps would have between the first and the last date, beyond those it has; months vary too much to tell"
@@ -156,7 +164,7 @@ def data_shape(cfg:Config # uses data, root_path, data_path, features
 )->tuple:
     "Rows, channels, source, SHA-256 of the content ('' if not known) and rows missing in time of a config's data, without downloading anything"
     if cfg.data in NAMED and not (cfg.root_path or cfg.data_path) and not any(p.is_file() for p in _places(cfg.data)):
-        return 17420, 1 if cfg.features == 'S' else 7, f'{cfg.data} (to be downloaded)', '', 0
+        return Shape(17420, 1 if cfg.features == 'S' else 7, f'{cfg.data} (to be downloaded)', '', 0)
     df, name = read_data(cfg)
     d = select_columns(check_frame(df, name), cfg.features, cfg.target, name)
-    return *d.shape, str(name), content_sha256(d), missing_rows(d.index)
+    return Shape(*d.shape, str(name), content_sha256(d), missing_rows(d.index))
