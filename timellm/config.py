@@ -42,7 +42,7 @@ class Config:
     model_comment:str='none' # last part of the directory's name
     project_dir:str='timellm_runs' # folder that holds checkpoints/; on Colab a folder of Drive
 
-    data:str='ETTh1' # ETTh1, ETTh2, seattle (daily weather, from PyPI), custom (CSV with a date column), synthetic (generated)
+    data:str='ETTh1' # ETTh1, ETTh2, seattle (daily weather, PyPI), custom (CSV with date column), synthetic (generated)
     root_path:str='' # folder of the CSV file; root_path and data_path empty: TIMELLM_DATA_DIR, cache, download
     data_path:str='' # the CSV file, below root_path
     features:str='M' # M: each column is forecast from its own past; S: the target column alone; MS: as M
@@ -106,13 +106,14 @@ GROUPS = {
         'num_workers precision',
     'Checkpoints': 'save_steps save_minutes save_total_limit max_hours resume_from_checkpoint resume_weights'}
 
-# %% ../nbs/01_config.ipynb #resume-rules
+# %% ../nbs/01_config.ipynb #resume-rule
 class ResumeRule(NamedTuple):
     "What a change of some settings does to a run that is resumed"
     may:str # may they change: yes, no, or not under TST
     settings:str # their names, with a space between
     meaning:str # what a change does, or why there can be none
 
+# %% ../nbs/01_config.ipynb #resume-rules
 RESUME_RULES = [
     ResumeRule('no', 'data features target percent prompt description seq_len label_len pred_len patch_len stride '
         'd_model d_ff n_heads dropout llm_layers backbone_dropout seed lradj eval_stride',
@@ -150,9 +151,13 @@ def resume_rules_text(width:int=120 # of a line
 # %% ../nbs/01_config.ipynb #convert
 _BOOLEANS = {'true': True, '1': True, 'yes': True, 'false': False, '0': False, 'no': False}
 
-def _text(v): return os.fspath(v) if isinstance(v, (str, os.PathLike)) else str(v)
+def _text(v):
+    if isinstance(v, (str, os.PathLike)): return os.fspath(v)
+    return str(v)
 
-def _boolean(v): return v if isinstance(v, bool) else _BOOLEANS[str(v).strip().lower()]
+def _boolean(v):
+    if isinstance(v, bool): return v
+    return _BOOLEANS[str(v).strip().lower()]
 
 def _number(v):
     if isinstance(v, bool): raise ValueError('true and false are no numbers')
@@ -242,12 +247,12 @@ def _check_together(cfg):
     if not cfg.llm_model and not cfg.llm_path:
         p.append("llm_model='' and llm_path='': one of them has to name the backbone")
     if not cfg.project_dir: p.append("project_dir='': name the folder for checkpoints ('.' for this one)")
-    if cfg.resume_from_checkpoint in ('auto', 'none', ''): return p
     path = cfg.resume_from_checkpoint
-    if cfg.resume_weights:
+    one_path = path not in ('auto', 'none', '')
+    if one_path and cfg.resume_weights:
         p.append(f'resume_weights={cfg.resume_weights!r} is for a fresh start, '
             f'resume_from_checkpoint={path!r} goes on with a run: take one of them')
-    if cfg.itr > 1: p.append(f'itr={cfg.itr} cannot resume from one path ({path}): take auto or none')
+    if one_path and cfg.itr > 1: p.append(f'itr={cfg.itr} cannot resume from one path ({path}): take auto or none')
     return p
 
 # %% ../nbs/01_config.ipynb #presets-code
@@ -273,7 +278,7 @@ PRESETS = dict(
         seq_len=96, label_len=24, pred_len=24, d_model=16, d_ff=32, n_heads=4,
         batch_size=16, train_epochs=2, patience=2, learning_rate=1e-3, save_steps=20, model_comment='tiny'))
 
-# %% ../nbs/01_config.ipynb #make-config
+# %% ../nbs/01_config.ipynb #unknown-names
 def _unknown_names(preset, settings):
     "Problems with the names that `make_config` was given"
     problems = []
@@ -286,6 +291,7 @@ def _unknown_names(preset, settings):
         problems.append(f'{n}={settings[n]!r}: {hint}')
     return problems
 
+# %% ../nbs/01_config.ipynb #make-config
 def make_config(
     preset:str='', # name in `PRESETS`; empty: the defaults of `Config`
     **settings # values that replace the preset's, named as the fields of `Config`
