@@ -9,8 +9,6 @@ __all__ = ['read_foreign', 'backbone_notes', 'set_position', 'set_moments', 'set
 import re, torch, warnings
 from pathlib import Path
 
-from fastcore.basics import patch
-
 from .checkpoint import *
 from .config import *
 from .folder import *

@@ -313,28 +313,26 @@ class Saver:
     def put_files(self, step:int=None): # of a new save; None: there is none
         "Have log, metrics and checkpoints copied"
         if self.mirror: self.mirror.put(step)
+    def flush(self, last:bool=False): # the run is being left: the last step file is copied as well
+        "Wait until all is written and copied; `CheckpointError` if that is not possible"
+        if self.mirror:
+            self.mirror.ended = self.mirror.ended or last
+            self.mirror.ask()   # the last lines of the log
+        begun, announced = time.monotonic(), False
+        for w in self.workers:
+            while w.thread and time.monotonic() - begun < 2:
+                if w.error: w.flush(0)
+                else: time.sleep(.05)
+            if w.thread and not announced:
+                announced = True
+                self.say(f'Waiting until everything is saved in {self.folder.home} (interrupting this gives it up) ...')
+            if e := w.flush(Mirror.give_up if w is self.mirror else 0): raise self.unsaved(e)
     def close(self, seconds:float=5): # most to wait for what is under way
         "Start nothing more; a file that is being written takes no name any more"
         for w in self.workers: w.closed = True
         for w in self.workers: w.close(seconds)
 
-# %% ../nbs/07c_saver.ipynb #saver-flush
-@patch
-def flush(self:Saver, last:bool=False): # the run is being left: the last step file is copied as well
-    "Wait until all is written and copied; `CheckpointError` if that is not possible"
-    if self.mirror:
-        self.mirror.ended = self.mirror.ended or last
-        self.mirror.ask()   # the last lines of the log
-    begun, announced = time.monotonic(), False
-    for w in self.workers:
-        while w.thread and time.monotonic() - begun < 2:
-            if w.error: w.flush(0)
-            else: time.sleep(.05)
-        if w.thread and not announced:
-            announced = True
-            self.say(f'Waiting until everything is saved in {self.folder.home} (interrupting this gives it up) ...')
-        if e := w.flush(Mirror.give_up if w is self.mirror else 0): raise self.unsaved(e)
-
+# %% ../nbs/07c_saver.ipynb #saver-unsaved
 @patch
 def unsaved(self:Saver, e:Exception)->CheckpointError:
     "The error for a run that ends before everything is in its folder"

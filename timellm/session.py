@@ -9,6 +9,7 @@ __all__ = ['Interrupted', 'Session', 'one_at_a_time', 'train']
 import os, signal, sys, threading, time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
+from pathlib import Path
 
 from fastcore.basics import patch
 from tqdm.auto import tqdm
