@@ -47,11 +47,11 @@ MOVED = {   # old room: {new room: names}
     'trainer': dict(session='train Interrupted one_at_a_time', report='plan plan_text', foreign='import_checkpoint',
         folder='files_at_once checkpoint_bytes')}
 
-def moved(room:str # `__name__` of a module
+def moved(room:str # a key of `MOVED`
 ):
     "The `__getattr__` of a room that has been divided: names that moved are fetched from where they are now"
-    rooms = {n: new for new, names in MOVED[room.removeprefix('timellm.')].items() for n in names.split()}
+    rooms = {n: new for new, names in MOVED[room].items() for n in names.split()}
     def get(name):
         if name in rooms: return fetch(rooms[name], name)
-        raise AttributeError(f'module {room!r} has no attribute {name!r}')
+        raise AttributeError(f'module timellm.{room} has no attribute {name!r}')
     return get

@@ -172,4 +172,4 @@ def differences(meta:dict, # of a checkpoint
 
 # %% ../nbs/07_checkpoint.ipynb #older-addresses
 from .addresses import moved
-__getattr__ = moved(__name__)
+__getattr__ = moved('checkpoint')

@@ -7,4 +7,4 @@ __all__ = []
 
 # %% ../nbs/01c_data.ipynb #data-room
 from .addresses import moved
-__getattr__ = moved(__name__)
+__getattr__ = moved('data')

@@ -219,6 +219,39 @@ def steps_per_epoch(self:Trainer)->int:
 @patch(as_prop=True)
 def lr(self:Trainer)->float: return self.optimizer.param_groups[0]['lr']
 
+# %% ../nbs/08_trainer.ipynb #request-stop
+@patch
+def request_stop(self:Trainer, signum:int=signal.SIGINT): # that asks
+    "Have training end after the step (or batch of validation) under way"
+    self.stop_signal = signum
+
+@patch(as_prop=True)
+def time_up(self:Trainer)->bool:
+    "True if a save and its copy would just fit before `max_hours` are over"
+    if not self.cfg.max_hours: return False
+    needed = 2*self.saver.longest + 60
+    return time.monotonic() + needed > self.begun + 3600*self.cfg.max_hours
+
+@patch(as_prop=True)
+def wants_stop(self:Trainer)->bool: return bool(self.stop_signal or self.time_up)
+
+@patch(as_prop=True)
+def must_stop(self:Trainer)->bool:
+    "True once this run is to be saved and left; several processes decide that together, in their next step"
+    return self.stopping or (self.wants_stop and self.accelerator.num_processes == 1)
+
+@patch(as_prop=True)
+def minutes_over(self:Trainer)->bool:
+    "True if a save is due by the clock"
+    if not self.is_main or not self.cfg.save_minutes: return False
+    return time.monotonic() - self.saved_at >= 60*self.cfg.save_minutes
+
+@patch(as_prop=True)
+def save_is_due(self:Trainer)->bool:
+    "True if a step file is to be written at this step"
+    every = self.cfg.save_steps
+    return self.due or bool(every and self.progress.global_step % every == 0)
+
 # %% ../nbs/08_trainer.ipynb #batches
 @patch
 def batches(self:Trainer):
@@ -270,39 +303,6 @@ def non_finite(self:Trainer, what:str)->NonFiniteLoss:
         'Take a smaller learning_rate')
     if self.accelerator.mixed_precision != 'no': text += ', or precision=fp32'
     return NonFiniteLoss(text)
-
-# %% ../nbs/08_trainer.ipynb #request-stop
-@patch
-def request_stop(self:Trainer, signum:int=signal.SIGINT): # that asks
-    "Have training end after the step (or batch of validation) under way"
-    self.stop_signal = signum
-
-@patch(as_prop=True)
-def time_up(self:Trainer)->bool:
-    "True if a save and its copy would just fit before `max_hours` are over"
-    if not self.cfg.max_hours: return False
-    needed = 2*self.saver.longest + 60
-    return time.monotonic() + needed > self.begun + 3600*self.cfg.max_hours
-
-@patch(as_prop=True)
-def wants_stop(self:Trainer)->bool: return bool(self.stop_signal or self.time_up)
-
-@patch(as_prop=True)
-def must_stop(self:Trainer)->bool:
-    "True once this run is to be saved and left; several processes decide that together, in their next step"
-    return self.stopping or (self.wants_stop and self.accelerator.num_processes == 1)
-
-@patch(as_prop=True)
-def minutes_over(self:Trainer)->bool:
-    "True if a save is due by the clock"
-    if not self.is_main or not self.cfg.save_minutes: return False
-    return time.monotonic() - self.saved_at >= 60*self.cfg.save_minutes
-
-@patch(as_prop=True)
-def save_is_due(self:Trainer)->bool:
-    "True if a step file is to be written at this step"
-    every = self.cfg.save_steps
-    return self.due or bool(every and self.progress.global_step % every == 0)
 
 # %% ../nbs/08_trainer.ipynb #state-dict
 @patch
@@ -423,4 +423,4 @@ def fit(self:Trainer)->Progress:
 
 # %% ../nbs/08_trainer.ipynb #older-addresses
 from .addresses import moved
-__getattr__ = moved(__name__)
+__getattr__ = moved('trainer')
