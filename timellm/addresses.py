@@ -36,7 +36,8 @@ MOVED = {   # old room: {new room: names}
     'checkpoint': dict(folder='Found look find_in find_checkpoints experiment_folder write_csv resolve config_of '
         'its_best is_ancestor inspect_text', saver='Saver Worker snapshot', foreign='read_foreign'),
     'data': dict(table='NAMED ETT_COLUMNS data_dirs find_csv read_csv check_frame frequency select_columns '
-        'synthetic_frame content_sha256 read_data missing_rows data_shape', windows='borders count_windows Windows Data '
+        'synthetic_frame content_sha256 read_data missing_rows data_shape',
+        windows='borders count_windows Windows Data '
         'make_data load_data'),
     'drive': dict(machine='only_one gpu_name machine_text'),
     'evaluate': dict(measure='measure_windows evaluate_windows Bar progress_bar', baselines='season seasonal_naive '

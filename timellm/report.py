@@ -66,8 +66,9 @@ def _backbone_text(trainer):
 def _data_text(trainer):
     d = trainer.data
     more = ', ...' if len(d.columns) > 12 else ''
+    columns = f"Columns ({len(d.columns)}): {', '.join(d.columns[:12])}{more}"
     return (f'Data: {d.source}: {len(d.train):,} windows to train, {len(d.val):,} to validate, '
-        f"{len(d.test):,} to test; {trainer.steps_per_epoch} steps an epoch. Columns ({len(d.columns)}): {', '.join(d.columns[:12])}{more}")
+        f'{len(d.test):,} to test; {trainer.steps_per_epoch} steps an epoch. {columns}')
 
 @patch
 def parameters(self:Reporter, trainer:Trainer):

@@ -66,7 +66,8 @@ def about(self:Session)->dict:
     data['freq'] = frequency(d.dates)
     data['mean'] = d.mean.tolist()
     data['std'] = d.std.tolist()
-    return dict(seed=t.seed, config=asdict(self.cfg), backbone=identify(t.bare.backbone), data=data)
+    backbone = identify(t.bare.backbone)
+    return dict(seed=t.seed, config=asdict(self.cfg), backbone=backbone, data=data)
 
 @patch(as_prop=True)
 def identity(self:Session)->Identity:

@@ -381,7 +381,8 @@ def epoch_row(self:Trainer, val:dict, test:dict)->dict: # from `measure`
     p = self.progress
     row = dict(epoch=p.epoch + 1, global_step=p.global_step, lr=self.lr)
     row['train_loss'] = p.loss_sum/max(p.loss_steps, 1)
-    return dict(row, val_mse=val['mse'], val_mae=val['mae'], test_mse=test['mse'], test_mae=test['mae'])
+    row |= dict(val_mse=val['mse'], val_mae=val['mae'])
+    return dict(row, test_mse=test['mse'], test_mae=test['mae'])
 
 @patch
 def end_epoch(self:Trainer):
