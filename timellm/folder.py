@@ -377,7 +377,7 @@ def _given(folder, cfg, identity, whole, rep):
 # %% ../nbs/07b_folder.ipynb #decide
 def decide(folder:RunFolder, # of the run
     cfg:Config, # uses resume_from_checkpoint, resume_weights, and what `differences` compares
-    identity:Identity=Identity(), # of the run's backbone and data; what is not known is not compared
+    identity:Identity=UNKNOWN, # of the run's backbone and data; what is not known is not compared
     rep:int=0, # repetition
     fetch:bool=False # training: read files on Drive whole; a plan or panel only opens them
 )->Decision:

@@ -7,6 +7,7 @@ __all__ = ['measure_windows', 'evaluate_windows', 'Bar', 'progress_bar']
 
 # %% ../nbs/06b_measure.ipynb #imports
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -36,6 +37,13 @@ def _means(sums, n, n_full): # from `_error_sums`; windows in each of its rows; 
 # %% ../nbs/06b_measure.ipynb #measure-windows
 _ALONE = SimpleNamespace(process_index=0, num_processes=1, device='cpu')   # no Accelerator: one process on the CPU
 
+class _Batch(NamedTuple):
+    "This process's share of a batch"
+    in_full:torch.Tensor # (B,) is the window in a full batch of `batch_size`?
+    x:torch.Tensor # (B, seq_len)
+    y:torch.Tensor # (B, pred_len)
+    more:tuple # what `prepare` made of x
+
 @torch.no_grad()
 def measure_windows(predict, # function of windows (B, seq_len) and what `prepare` made of them; forecasts (B, pred_len)
     windows:Windows, # of one split
@@ -54,12 +62,12 @@ def measure_windows(predict, # function of windows (B, seq_len) and what `prepar
     def make(batch):
         i = batch[a.process_index::a.num_processes]
         x, y = windows[i]
-        return i < n_full, x, y, prepare(x) if len(x) else ()
-    for done, (in_full_batch, x, y, more) in enumerate(ahead(batches, make)):
+        return _Batch(i < n_full, x, y, prepare(x) if len(x) else ())
+    for done, b in enumerate(ahead(batches, make)):
         on_batch(done, len(batches))
-        if not len(x): continue
-        predicted = predict(*(t.to(a.device) for t in (x, *more)))   # (B, pred_len)
-        sums += _error_sums(predicted, y, in_full_batch)
+        if not len(b.x): continue
+        predicted = predict(*(t.to(a.device) for t in (b.x, *b.more)))   # (B, pred_len)
+        sums += _error_sums(predicted, b.y, b.in_full)
     on_batch(len(batches), len(batches))
     if a.num_processes > 1: sums = a.reduce(sums.to(a.device), 'sum').cpu()
     return _means(sums, n, 0 if stride > 1 else n_full)

@@ -339,7 +339,7 @@ class Saver:
 def unsaved(self:Saver, e:Exception)->CheckpointError:
     "The error for a run that ends before everything is in its folder"
     self.close()
-    home, local = self.folder.home, self.folder.local
+    local = self.folder.local
     try: found = self.folder.find()
     except (OSError, Unreachable): found = find_in(local)   # the folder does not answer
     newest = next((f for f in found if not f.error), None)

@@ -152,7 +152,7 @@ def move_aside(self:Session, d:Decision)->Path:
 @patch
 def keep_best(self:Session, d:Decision, best:Found)->list: # from `best_of`
     "Make sure that the folder holds the run's best checkpoint: brought along, or forgotten; notes on what was done"
-    t, p, found = self.trainer, self.trainer.progress, d.found
+    t, p = self.trainer, self.trainer.progress
     if t.is_main: self.place_files(d, best)
     if not p.best or best:
         if d.elsewhere: t.save()   # from now on this folder alone suffices

@@ -144,15 +144,15 @@ class Trainer:
         model:TimeLLM, # not wrapped
         accelerator, # from `make_accelerator`
         seed:int, # of the order of windows
-        saver=Quiet(), # takes states away
-        reporter=Quiet(), # shows what happens
+        saver=None, # takes states away; None: nothing is kept
+        reporter=None, # shows what happens; None: nothing is shown
         on_step=lambda trainer: None): # called after each step and each epoch
         self.cfg = cfg
         self.data = data
         self.accelerator = accelerator
         self.seed = seed
-        self.saver = saver
-        self.reporter = reporter
+        self.saver = saver or Quiet()
+        self.reporter = reporter or Quiet()
         self.on_step = on_step
         self.on_batch = lambda split, done, total: None   # called before each batch of a validation or test pass
         self.about = {}   # what a checkpoint holds besides the state: config, seed, backbone, data
@@ -163,8 +163,7 @@ class Trainer:
         self.saved_at = self.begun
         self.saved_step = -1   # step of the last step file
         self.stop_signal = None   # the signal that asks to stop
-        self.stopping = False   # some process was asked to stop
-        self.due = False   # a save is due by the clock
+        self.stopping = self.due = False   # some process was asked to stop; a save is due by the clock
         self.in_optimizer = False   # a step is half done: the state is not whole
         self.prepare_model(model)
         if not self.steps_per_epoch:
