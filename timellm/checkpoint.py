@@ -120,8 +120,11 @@ def load_checkpoint(path, # file
 def rng_state()->dict:
     "The states of all random generators, as tensors and plain types"
     name, keys, *rest = np.random.get_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return dict(python=random.getstate(), numpy=[name, keys.tolist(), *rest], torch=torch.get_rng_state(), cuda=cuda)
+    state = dict(python=random.getstate())
+    state['numpy'] = [name, keys.tolist(), *rest]
+    state['torch'] = torch.get_rng_state()
+    state['cuda'] = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return state
 
 def set_rng_state(state:dict)->None: # from `rng_state`
     "Put all random generators where they were; GPUs only where as many are present"

@@ -124,7 +124,8 @@ class RunFolder:
         at_home = find_in(self.home)
         if not self.mirrored: return at_home
         names = {(f.id, f.best) for f in at_home if not f.error}
-        only_local = [f for f in find_in(self.local) if f.error or (f.id, f.best) not in names]
+        local = find_in(self.local)
+        only_local = [f for f in local if f.error or (f.id, f.best) not in names]
         return newest_first(at_home + only_local)
 
 def run_folder(cfg:Config, # uses project_dir and what names the experiment
@@ -142,7 +143,9 @@ def find_checkpoints(folder)->list:
 def whole(self:RunFolder, path)->Path:
     "Where a verified copy of a checkpoint can be read; `CheckpointError` names file and cause"
     path = Path(path)
-    if path not in self.checked: self.checked[path] = self.fetch(path) if on_drive(path) else verify(path)
+    if path not in self.checked:
+        read = self.fetch if on_drive(path) else verify
+        self.checked[path] = read(path)
     return self.checked[path]
 
 _glanced = {}   # (path, size, time) of verified local files, for the life of this process
@@ -178,7 +181,9 @@ def fetch(self:RunFolder, path:Path)->Path:
     copy = _copied(path, self.local/'fetched'/id)
     try: verify(copy)
     except CheckpointError as e: raise CheckpointError(str(e).replace(str(copy), str(path))) from e
-    if path.is_relative_to(self.home): self.fetched.add((str(path.relative_to(self.home)), id))
+    if path.is_relative_to(self.home):
+        name = str(path.relative_to(self.home))
+        self.fetched.add((name, id))
     return copy
 
 # %% ../nbs/07b_folder.ipynb #place
@@ -223,7 +228,8 @@ def best_of(self:RunFolder, f:Found)->Found: # a checkpoint, of this folder or a
 def _no_file(folder):
     steps = [p.name for p in sorted(folder.glob(f'{_STEP}*'))]
     hint = f". Name one of its step checkpoints: {', '.join(steps)}" if steps else ''
-    return CheckpointError(f'{folder} holds neither checkpoint.pt nor checkpoint (the best, written after an epoch){hint}')
+    return CheckpointError(f'{folder} holds neither checkpoint.pt nor checkpoint '
+        f'(the best, written after an epoch){hint}')
 
 def _not_there(path, bases):
     "The error for a path that leads nowhere: where it was looked for, and what the experiment has"
@@ -240,8 +246,10 @@ def resolve(path, # file or folder; relative: below the present folder, the proj
     rep:int=0 # repetition
 )->Path:
     "The checkpoint file that a path means; `CheckpointError` lists where it looked and what is there"
-    bases = [Path(), Path(cfg.project_dir), experiment_dir(cfg, rep)]
-    looked = list(dict.fromkeys(b/Path(path).expanduser() for b in [*bases, work_dir(bases[-1])]))
+    experiment = experiment_dir(cfg, rep)
+    bases = [Path(), Path(cfg.project_dir), experiment]
+    path = Path(path).expanduser()
+    looked = list(dict.fromkeys(b/path for b in [*bases, work_dir(experiment)]))
     for p in looked:
         files = [p/'checkpoint.pt', p/BEST] if p.is_dir() else [p]
         for file in files:
@@ -291,7 +299,8 @@ class Decision:
         "True for a checkpoint that the run comes from; the others are moved aside"
         if not self.found or f.error: return False
         m = self.found.meta
-        if self.elsewhere: return f.id in (m['id'], (m['best'] or {}).get('id'))
+        best = m['best'] or {}
+        if self.elsewhere: return f.id in (m['id'], best.get('id'))
         return is_ancestor(f.meta, m['lineage'], m['global_step'])
 
 # %% ../nbs/07b_folder.ipynb #look-through
@@ -396,7 +405,8 @@ def _supersede_in(folder, keeps):
     moved = [f.path if f.best else f.path.parent for f in find_in(folder) if not keeps(f)]
     if not moved: return None
     to = _new_folder(folder)
-    for p in [*dict.fromkeys(moved), *folder.glob(EVALUATION), *folder.glob('forecast_*')]: os.replace(p, to/p.name)
+    made_from_them = [*folder.glob(EVALUATION), *folder.glob('forecast_*')]
+    for p in [*dict.fromkeys(moved), *made_from_them]: os.replace(p, to/p.name)
     return to
 
 # %% ../nbs/07b_folder.ipynb #supersede

@@ -129,7 +129,9 @@ def write(self:Writer):
     "Write what is waiting"
     begun, step = time.monotonic(), None
     while self.waiting and not self.closed:
-        with self.lock: kind, (state, name) = min(self.waiting.items(), key=lambda kept: kept[0])   # the best first
+        with self.lock:
+            kind = min(self.waiting)   # 'best' before 'step'
+            state, name = self.waiting[kind]
         save_checkpoint(state, self.folder.local/name, lambda: not self.closed)
         if self.closed: return
         with self.lock:

@@ -61,10 +61,13 @@ class Session:
 @patch
 def about(self:Session)->dict:
     "What a checkpoint holds besides the state: which run it is of"
-    d = self.trainer.data
-    data = dict(source=d.source, sha256=d.sha256, columns=d.columns, freq=frequency(d.dates), mean=d.mean.tolist(),
-        std=d.std.tolist())
-    return dict(seed=self.trainer.seed, config=asdict(self.cfg), backbone=identify(self.trainer.bare.backbone), data=data)
+    t, d = self.trainer, self.trainer.data
+    data = dict(source=d.source, sha256=d.sha256, columns=d.columns)
+    data['freq'] = frequency(d.dates)
+    data['mean'] = d.mean.tolist()
+    data['std'] = d.std.tolist()
+    backbone = identify(t.bare.backbone)
+    return dict(seed=t.seed, config=asdict(self.cfg), backbone=backbone, data=data)
 
 @patch(as_prop=True)
 def identity(self:Session)->Identity:
@@ -108,8 +111,9 @@ def load(self:Session, state:dict, found:Found): # from `load_checkpoint`; where
     if self.saver.mirror: self.saver.mirror.step = t.progress.global_step
 
 def _moved_text(moved):
-    return (f'Moved the checkpoints that this run does not go on from, or that are damaged, to {moved} (to go on with one '
-        'of them: --resume_from_checkpoint and its path; a model_comment of their own keeps runs apart)')
+    return (f'Moved the checkpoints that this run does not go on from, or that are damaged, to {moved} '
+        '(to go on with one of them: --resume_from_checkpoint and its path; '
+        'a model_comment of their own keeps runs apart)')
 
 # %% ../nbs/08c_session.ipynb #left-behind
 @patch
@@ -309,8 +313,9 @@ def smaller_text(self:Session, e:OutOfMemory)->str:
     return f' To go on:\n  {command}\nIn the quickstart: {in_panel}, then Run all'
 
 # %% ../nbs/08c_session.ipynb #one-at-a-time
-_TWO_ON_A_GPU = ('Another training of this machine runs on this GPU, and two would run out of its memory or wait for each '
-    'other: wait for it, stop it (in Colab: Runtime > Manage sessions), or choose another GPU with CUDA_VISIBLE_DEVICES')
+_TWO_ON_A_GPU = ('Another training of this machine runs on this GPU, and two would run out of its memory '
+    'or wait for each other: wait for it, stop it (in Colab: Runtime > Manage sessions), '
+    'or choose another GPU with CUDA_VISIBLE_DEVICES')
 
 @contextmanager
 def one_at_a_time(cfg:Config, rep:int=0):

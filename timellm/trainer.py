@@ -34,8 +34,9 @@ def rate_factor(lradj:str, # type1, type3, constant or COS
     "What the first rate is multiplied with after `epoch` epochs; source: the published `adjust_learning_rate`"
     if lradj == 'type1': return .5**max(0, epoch - 1)
     if lradj == 'type3': return .9**max(0, epoch - 3)
-    if lradj == 'COS': return (1e-8 + (lr - 1e-8)*(1 + math.cos(math.pi*epoch/20))/2)/lr
-    return 1.
+    if lradj != 'COS': return 1.
+    wave = (1 + math.cos(math.pi*epoch/20))/2   # from 1 to 0 in 20 epochs, and up again
+    return (1e-8 + (lr - 1e-8)*wave)/lr
 
 # %% ../nbs/08_trainer.ipynb #make-schedule
 def make_schedule(cfg:Config, # uses lradj, learning_rate, pct_start, train_epochs
@@ -167,12 +168,13 @@ class Trainer:
         self.in_optimizer = False   # a step is half done: the state is not whole
         self.prepare_model(model)
         if not self.steps_per_epoch:
-            raise TimeLLMError(f'{len(data.train)} training windows are less than one step of {self.windows_per_step} windows')
+            raise TimeLLMError(f'{len(data.train)} training windows are less than '
+                f'one step of {self.windows_per_step} windows')
 
 # %% ../nbs/08_trainer.ipynb #prepare-model
 @patch
 def prepare_model(self:Trainer, model:TimeLLM):
-    "Optimizer, schedule, device; weights are those of the main process, the scheduler is built before a state is loaded"
+    "Optimizer, schedule, device; the scheduler is built before a state is loaded"
     weights = [p for p in model.parameters() if p.requires_grad]
     self.n_trained = sum(p.numel() for p in weights)
     backbone = model.backbone
@@ -184,7 +186,7 @@ def prepare_model(self:Trainer, model:TimeLLM):
 
 @patch
 def release(self:Trainer):
-    "Let go of model and optimizer: a notebook keeps a trainer in an error's traceback, and the next run needs the memory"
+    "Let go of model and optimizer: a notebook's last traceback holds the trainer, and the next run needs the memory"
     held = self.model, self.optimizer, self.schedule
     self.model, self.optimizer, self.schedule = self.accelerator.free_memory(*held)
 
@@ -259,7 +261,8 @@ def batches(self:Trainer):
     generator = torch.Generator().manual_seed(self.seed + self.progress.epoch)
     order = torch.randperm(len(self.data.train), generator=generator)
     size = self.windows_per_step
-    for i in range(self.progress.position, len(order) - size + 1, size): yield order[i:i+size]
+    last = len(order) - size
+    for i in range(self.progress.position, last + 1, size): yield order[i:i+size]
 
 @patch
 def prepare(self:Trainer, i:torch.Tensor)->tuple: # window numbers of all processes
@@ -331,7 +334,9 @@ def check_weights(self:Trainer, model:dict): # names to tensors
     "`NonFiniteLoss` if a weight is not finite"
     is_finite = lambda v: torch.isfinite(v.sum()) or torch.isfinite(v).all()   # the sum is quick
     bad = [k for k, v in model.items() if not is_finite(v)]
-    if bad: raise self.non_finite(f'after step {self.progress.global_step} weights are no longer finite: {", ".join(bad)}')
+    if not bad: return
+    step = self.progress.global_step
+    raise self.non_finite(f"after step {step} weights are no longer finite: {', '.join(bad)}")
 
 # %% ../nbs/08_trainer.ipynb #load-state-dict
 @patch
@@ -348,7 +353,7 @@ def load_state_dict(self:Trainer, state:dict, name): # from `load_checkpoint`; t
 
 @patch
 def load_schedule(self:Trainer, state:dict):
-    "The schedule's state; a torch scheduler's holds the old rate and brings it back, so the new one is set after loading"
+    "The schedule's state; it brings the old rate back, so the new one is set after loading"
     lr, lradj = self.cfg.learning_rate, self.cfg.lradj
     if lradj == 'TST': return self.schedule.load_state_dict(state)
     self.schedule.load_state_dict({**state, 'base_lrs': [lr]})
@@ -374,8 +379,10 @@ def measure(self:Trainer, split:str)->dict: # val or test
 def epoch_row(self:Trainer, val:dict, test:dict)->dict: # from `measure`
     "What the history keeps of an epoch"
     p = self.progress
-    return dict(epoch=p.epoch + 1, global_step=p.global_step, lr=self.lr, train_loss=p.loss_sum/max(p.loss_steps, 1),
-        val_mse=val['mse'], val_mae=val['mae'], test_mse=test['mse'], test_mae=test['mae'])
+    row = dict(epoch=p.epoch + 1, global_step=p.global_step, lr=self.lr)
+    row['train_loss'] = p.loss_sum/max(p.loss_steps, 1)
+    row |= dict(val_mse=val['mse'], val_mae=val['mae'])
+    return dict(row, test_mse=test['mse'], test_mae=test['mae'])
 
 @patch
 def end_epoch(self:Trainer):
