@@ -148,7 +148,7 @@ def whole(self:RunFolder, path)->Path:
         self.checked[path] = read(path)
     return self.checked[path]
 
-_glanced = {}   # (path, size, time) of verified local files, for the life of this process
+_glanced = {}   # (path, size, time) of local files: the error that `verify` raised, or None; for the life of this process
 
 @patch
 def glance(self:RunFolder, path)->Path:
@@ -156,8 +156,14 @@ def glance(self:RunFolder, path)->Path:
     if on_drive(path): return Path(path)
     s = Path(path).stat()
     key = str(path), s.st_size, s.st_mtime_ns
-    if key not in _glanced: _glanced[key] = verify(path)
-    return _glanced[key]
+    if key not in _glanced: _glanced[key] = _error_of(path)
+    if _glanced[key]: raise CheckpointError(_glanced[key])
+    return Path(path)
+
+def _error_of(path):
+    "Why a file is not whole, or nothing"
+    try: verify(path)
+    except CheckpointError as e: return str(e)
 
 # %% ../nbs/07b_folder.ipynb #copied
 def _copied(path, to):
@@ -352,9 +358,11 @@ def _auto(folder, cfg, identity, whole):
 def _given(folder, cfg, identity, whole, rep):
     "The decision for a path"
     how = cfg.resume_from_checkpoint
-    f = look(resolve(how, cfg, rep))
+    path = resolve(how, cfg, rep)
+    listed = folder.find()
+    f = next((f for f in listed if f.path.resolve() == path.resolve()), None) or look(path)
     if f.error: raise CheckpointError(f.error)
-    d = Decision(how, folder.find(), f)
+    d = Decision(how, listed, f)
     home = experiment_folder(f.path)
     d.elsewhere = home.resolve() not in (folder.home.resolve(), folder.local.resolve())
     d.differing = differences(f.meta, cfg, identity)
