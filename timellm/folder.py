@@ -148,7 +148,7 @@ def whole(self:RunFolder, path)->Path:
         self.checked[path] = read(path)
     return self.checked[path]
 
-_glanced = {}   # (path, size, time) of local files: the error that `verify` raised, or None; for the life of this process
+_glanced = {}   # (path, size, time) of local files: the error that `verify` raised, or None; while this process lives
 
 @patch
 def glance(self:RunFolder, path)->Path:
@@ -360,7 +360,8 @@ def _given(folder, cfg, identity, whole, rep):
     how = cfg.resume_from_checkpoint
     path = resolve(how, cfg, rep)
     listed = folder.find()
-    f = next((f for f in listed if f.path.resolve() == path.resolve()), None) or look(path)
+    same = [f for f in listed if f.path.resolve() == path.resolve()]
+    f = same[0] if same else look(path)
     if f.error: raise CheckpointError(f.error)
     d = Decision(how, listed, f)
     home = experiment_folder(f.path)

@@ -200,7 +200,7 @@ def say_resumed(self:Session, state:dict, found:Found):
 def catch_signals(self:Session):
     "SIGINT and SIGTERM ask the trainer to stop; a second SIGINT, or one while all is being saved, acts at once"
     def mark(signum, frame):
-        if signum == signal.SIGINT and (self.trainer.stop_signal or self.saving): raise KeyboardInterrupt
+        if signum == signal.SIGINT and (self.trainer.asked.signal or self.saving): raise KeyboardInterrupt
         if self.saving: return   # SIGTERM: it is being saved already
         self.trainer.request_stop(signum)
         tqdm.write('Stopping: this step (or batch of validation) ends, then the state is saved. '
@@ -245,10 +245,9 @@ def leaving(self:Session):
 def stop(self:Session):
     "Save, say how to go on, and raise `Interrupted` unless the time was up"
     t, step = self.trainer, self.trainer.progress.global_step
-    signum = t.stop_signal
+    signum = t.asked.signal
     if not signum and not t.time_up: signum = signal.SIGTERM   # another process was asked
-    t.stop_signal = None
-    t.stopping = False
+    t.asked = Asked()
     self.saving = True
     if t.saved_step != step: t.save()
     error = self.saver.writer.flush(0)
