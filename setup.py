@@ -8,7 +8,9 @@ here = Path(__file__).parent
 parser = ConfigParser(delimiters=['='])
 parser.read(here/'settings.ini', encoding='utf-8')
 cfg = parser['DEFAULT']
-words = lambda key: cfg[key].split()
+commands = cfg['console_scripts'].splitlines()
+
+def words(key): return cfg[key].split()
 
 setup(
     name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], keywords=words('keywords'),
@@ -18,6 +20,6 @@ setup(
                  'Programming Language :: Python :: 3', 'Topic :: Scientific/Engineering :: Artificial Intelligence'],
     packages=find_packages(include=[f"{cfg['lib_path']}*"]),
     install_requires=words('requirements'), extras_require={e: words(f'{e}_requirements') for e in ('dev', 'demo')},
-    entry_points={'console_scripts': cfg['console_scripts'].splitlines(), 'nbdev': [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]},
+    entry_points={'console_scripts': commands, 'nbdev': [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]},
     **({'url': cfg['git_url']} if cfg['git_url'] else {}),
 )

@@ -117,3 +117,7 @@ def free_bytes(folder # that need not be there yet
     p = Path(folder).absolute()
     existing = next(q for q in [p, *p.parents] if q.exists())
     return shutil.disk_usage(existing).free
+
+# %% ../nbs/02_drive.ipynb #older-addresses
+from .addresses import moved
+__getattr__ = moved('drive')

@@ -124,7 +124,8 @@ class RunFolder:
         at_home = find_in(self.home)
         if not self.mirrored: return at_home
         names = {(f.id, f.best) for f in at_home if not f.error}
-        only_local = [f for f in find_in(self.local) if f.error or (f.id, f.best) not in names]
+        local = find_in(self.local)
+        only_local = [f for f in local if f.error or (f.id, f.best) not in names]
         return newest_first(at_home + only_local)
 
 def run_folder(cfg:Config, # uses project_dir and what names the experiment
@@ -142,10 +143,12 @@ def find_checkpoints(folder)->list:
 def whole(self:RunFolder, path)->Path:
     "Where a verified copy of a checkpoint can be read; `CheckpointError` names file and cause"
     path = Path(path)
-    if path not in self.checked: self.checked[path] = self.fetch(path) if on_drive(path) else verify(path)
+    if path not in self.checked:
+        read = self.fetch if on_drive(path) else verify
+        self.checked[path] = read(path)
     return self.checked[path]
 
-_glanced = {}   # (path, size, time) of verified local files, for the life of this process
+_glanced = {}   # (path, size, time) of local files: the error that `verify` raised, or None; while this process lives
 
 @patch
 def glance(self:RunFolder, path)->Path:
@@ -153,8 +156,14 @@ def glance(self:RunFolder, path)->Path:
     if on_drive(path): return Path(path)
     s = Path(path).stat()
     key = str(path), s.st_size, s.st_mtime_ns
-    if key not in _glanced: _glanced[key] = verify(path)
-    return _glanced[key]
+    if key not in _glanced: _glanced[key] = _error_of(path)
+    if _glanced[key]: raise CheckpointError(_glanced[key])
+    return Path(path)
+
+def _error_of(path):
+    "Why a file is not whole, or nothing"
+    try: verify(path)
+    except CheckpointError as e: return str(e)
 
 # %% ../nbs/07b_folder.ipynb #copied
 def _copied(path, to):
@@ -178,7 +187,9 @@ def fetch(self:RunFolder, path:Path)->Path:
     copy = _copied(path, self.local/'fetched'/id)
     try: verify(copy)
     except CheckpointError as e: raise CheckpointError(str(e).replace(str(copy), str(path))) from e
-    if path.is_relative_to(self.home): self.fetched.add((str(path.relative_to(self.home)), id))
+    if path.is_relative_to(self.home):
+        name = str(path.relative_to(self.home))
+        self.fetched.add((name, id))
     return copy
 
 # %% ../nbs/07b_folder.ipynb #place
@@ -223,7 +234,8 @@ def best_of(self:RunFolder, f:Found)->Found: # a checkpoint, of this folder or a
 def _no_file(folder):
     steps = [p.name for p in sorted(folder.glob(f'{_STEP}*'))]
     hint = f". Name one of its step checkpoints: {', '.join(steps)}" if steps else ''
-    return CheckpointError(f'{folder} holds neither checkpoint.pt nor checkpoint (the best, written after an epoch){hint}')
+    return CheckpointError(f'{folder} holds neither checkpoint.pt nor checkpoint '
+        f'(the best, written after an epoch){hint}')
 
 def _not_there(path, bases):
     "The error for a path that leads nowhere: where it was looked for, and what the experiment has"
@@ -240,8 +252,10 @@ def resolve(path, # file or folder; relative: below the present folder, the proj
     rep:int=0 # repetition
 )->Path:
     "The checkpoint file that a path means; `CheckpointError` lists where it looked and what is there"
-    bases = [Path(), Path(cfg.project_dir), experiment_dir(cfg, rep)]
-    looked = list(dict.fromkeys(b/Path(path).expanduser() for b in [*bases, work_dir(bases[-1])]))
+    experiment = experiment_dir(cfg, rep)
+    bases = [Path(), Path(cfg.project_dir), experiment]
+    path = Path(path).expanduser()
+    looked = list(dict.fromkeys(b/path for b in [*bases, work_dir(experiment)]))
     for p in looked:
         files = [p/'checkpoint.pt', p/BEST] if p.is_dir() else [p]
         for file in files:
@@ -291,7 +305,8 @@ class Decision:
         "True for a checkpoint that the run comes from; the others are moved aside"
         if not self.found or f.error: return False
         m = self.found.meta
-        if self.elsewhere: return f.id in (m['id'], (m['best'] or {}).get('id'))
+        best = m['best'] or {}
+        if self.elsewhere: return f.id in (m['id'], best.get('id'))
         return is_ancestor(f.meta, m['lineage'], m['global_step'])
 
 # %% ../nbs/07b_folder.ipynb #look-through
@@ -343,9 +358,12 @@ def _auto(folder, cfg, identity, whole):
 def _given(folder, cfg, identity, whole, rep):
     "The decision for a path"
     how = cfg.resume_from_checkpoint
-    f = look(resolve(how, cfg, rep))
+    path = resolve(how, cfg, rep)
+    listed = folder.find()
+    same = [f for f in listed if f.path.resolve() == path.resolve()]
+    f = same[0] if same else look(path)
     if f.error: raise CheckpointError(f.error)
-    d = Decision(how, folder.find(), f)
+    d = Decision(how, listed, f)
     home = experiment_folder(f.path)
     d.elsewhere = home.resolve() not in (folder.home.resolve(), folder.local.resolve())
     d.differing = differences(f.meta, cfg, identity)
@@ -368,7 +386,7 @@ def _given(folder, cfg, identity, whole, rep):
 # %% ../nbs/07b_folder.ipynb #decide
 def decide(folder:RunFolder, # of the run
     cfg:Config, # uses resume_from_checkpoint, resume_weights, and what `differences` compares
-    identity:Identity=Identity(), # of the run's backbone and data; what is not known is not compared
+    identity:Identity=UNKNOWN, # of the run's backbone and data; what is not known is not compared
     rep:int=0, # repetition
     fetch:bool=False # training: read files on Drive whole; a plan or panel only opens them
 )->Decision:
@@ -396,7 +414,8 @@ def _supersede_in(folder, keeps):
     moved = [f.path if f.best else f.path.parent for f in find_in(folder) if not keeps(f)]
     if not moved: return None
     to = _new_folder(folder)
-    for p in [*dict.fromkeys(moved), *folder.glob(EVALUATION), *folder.glob('forecast_*')]: os.replace(p, to/p.name)
+    made_from_them = [*folder.glob(EVALUATION), *folder.glob('forecast_*')]
+    for p in [*dict.fromkeys(moved), *made_from_them]: os.replace(p, to/p.name)
     return to
 
 # %% ../nbs/07b_folder.ipynb #supersede

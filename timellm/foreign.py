@@ -23,11 +23,12 @@ def _unpickled(path, trust_pickle):
     except Exception as e:
         refused = re.search(r'(?:GLOBAL|class) `?([\w.]+)', str(e))
         if not refused or isinstance(e, OSError): raise unreadable(path, e) from e
-        raise CheckpointError(f'{path} holds {refused[1]}, which is neither a tensor nor a plain type. Since PyTorch 2.6 '
-            'torch.load refuses that by default (weights_only=True), because opening such a pickle can run any program. '
-            'Nothing of it was run. If you made the file, or trust who did: --trust_pickle') from e
+        raise CheckpointError(f'{path} holds {refused[1]}, which is neither a tensor nor a plain type. '
+            'Since PyTorch 2.6 torch.load refuses that by default (weights_only=True), because opening such a pickle '
+            'can run any program. Nothing of it was run. If you made the file, or trust who did: --trust_pickle') from e
 
-def _is_weights(state): return all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items())
+def _is_weight(name, value): return isinstance(name, str) and isinstance(value, torch.Tensor)
+def _is_weights(state): return all(_is_weight(k, v) for k, v in state.items())
 
 def _wrong_values(known):
     "What in a foreign state cannot be used, in words"
@@ -65,7 +66,9 @@ def _of_backbone(model):
         k = k.removeprefix('module.')
         if k.startswith('llm_model.'): yield k.removeprefix('llm_model.'), v
 
-def _same(a, b): return a.shape == b.shape and torch.allclose(a.float(), b.cpu().float(), atol=1e-2)
+def _same(a, b):
+    if a.shape != b.shape: return False
+    return torch.allclose(a.float(), b.cpu().float(), atol=1e-2)
 
 def backbone_notes(trainer:Trainer, model:dict)->list: # names to tensors
     "A note on how the backbone inside a foreign checkpoint compares with the one in use"
@@ -117,7 +120,8 @@ def set_moments(trainer:Trainer, state:dict)->list: # from `read_foreign`
     "Adam's moments of a foreign state, matched by the names of the weights; notes"
     if 'optimizer' not in state: return ["Adam's moments are not in it and begin anew"]
     theirs, mine = _moments(state), {}
-    for i, (name, weight) in enumerate((n, q) for n, q in trainer.bare.named_parameters() if q.requires_grad):
+    weights = [(n, p) for n, p in trainer.bare.named_parameters() if p.requires_grad]
+    for i, (name, weight) in enumerate(weights):
         moment = theirs.get(name, {})
         if not _fits(moment, weight): return ["Adam's moments in it do not go with the weights and begin anew"]
         mine[i] = {**moment, 'step': torch.as_tensor(float(moment['step']))}
@@ -157,14 +161,15 @@ def import_checkpoint(cfg:Config, # the run that it is of
     trust_pickle:bool=False, # see `read_foreign`
     df=None # a table in memory instead of the config's file
 )->Path:
-    "Write a checkpoint of other code into a run's folder, as `checkpoint` if so named, else as a step file; where it is now"
+    "Write a checkpoint of other code into a run's folder, as `checkpoint` if so named, else as a step file; its path"
     state, others = read_foreign(path, trust_pickle)
     is_best = Path(path).name == BEST
     with one_at_a_time(cfg):
         s = Session(cfg, df)
         t, home, found = s.trainer, s.folder.home, s.folder.find()
         if any(f.best == is_best for f in found):
-            raise CheckpointError(f'{home} has such a checkpoint already, nothing was changed: take another model_comment')
+            raise CheckpointError(f'{home} has such a checkpoint already, nothing was changed: '
+                'take another model_comment')
         notes = list(_notes_on_import(t, path, state, others, is_best, found))
         with s.leaving():
             for n in notes: s.say(n)

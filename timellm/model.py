@@ -6,13 +6,13 @@
 __all__ = ['count_patches', 'TokenEmbedding', 'PatchEmbedding', 'ReprogrammingLayer', 'FlattenHead', 'TimeLLM', 'count_trainable',
            'trained_state', 'load_trained']
 
-# %% ../nbs/06_model.ipynb #os
+# %% ../nbs/06_model.ipynb #imports
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .backbone import *
-from .config import *
+from .backbone import Backbone
+from .config import Config, TimeLLMError
 from .prompt import common_tokens, instance_norm
 
 # %% ../nbs/06_model.ipynb #count-patches
@@ -26,43 +26,65 @@ class TokenEmbedding(nn.Module):
     "Circular convolution over patches, kernel 3, no bias; weight (d_model, patch_len, 3)"
     def __init__(self, patch_len:int, d_model:int):
         super().__init__()
-        self.tokenConv = nn.Conv1d(patch_len, d_model, kernel_size=3, padding=1, padding_mode='circular', bias=False)
+        around = dict(kernel_size=3, padding=1, padding_mode='circular')
+        self.tokenConv = nn.Conv1d(patch_len, d_model, bias=False, **around)
         nn.init.kaiming_normal_(self.tokenConv.weight, mode='fan_in', nonlinearity='leaky_relu')
-    def forward(self, x): return self.tokenConv(x.transpose(1, 2)).transpose(1, 2)   # (B, P, patch_len) -> (B, P, d_model)
+    def forward(self, x):   # (B, P, patch_len) -> (B, P, d_model)
+        return self.tokenConv(x.transpose(1, 2)).transpose(1, 2)
 
 # %% ../nbs/06_model.ipynb #patchembedding
 class PatchEmbedding(nn.Module):
     "Windows (B, seq_len) to patch embeddings (B, P, d_model)"
     def __init__(self, cfg:Config): # uses patch_len, stride, d_model, dropout
         super().__init__()
-        self.patch_len, self.stride, self.dropout = cfg.patch_len, cfg.stride, nn.Dropout(cfg.dropout)
+        self.patch_len = cfg.patch_len
+        self.stride = cfg.stride
+        self.dropout = nn.Dropout(cfg.dropout)
         self.value_embedding = TokenEmbedding(cfg.patch_len, cfg.d_model)
-    def forward(self, x):
-        patches = F.pad(x, (0, self.stride), mode='replicate').unfold(1, self.patch_len, self.stride)   # (B, P, patch_len)
-        return self.dropout(self.value_embedding(patches))
+    def cut(self, x):   # (B, seq_len) -> (B, P, patch_len)
+        x = F.pad(x, (0, self.stride), mode='replicate')   # (B, seq_len + stride)
+        return x.unfold(1, self.patch_len, self.stride)
+    def forward(self, x): return self.dropout(self.value_embedding(self.cut(x)))
 
 # %% ../nbs/06_model.ipynb #reprogramminglayer
 class ReprogrammingLayer(nn.Module):
-    "Multi-head cross attention from patches (B, P, d_model) to prototypes (S, d_llm), giving (B, P, d_llm); paper section 3.1, equation 1"
+    "Multi-head cross attention from patches to prototypes; paper section 3.1, equation 1"
     def __init__(self, d_model:int, n_heads:int, d_keys:int, d_llm:int): # d_keys: size of a head
         super().__init__()
-        self.n_heads, self.dropout = n_heads, nn.Dropout(.1)
-        self.query_projection, self.out_projection = nn.Linear(d_model, d_keys*n_heads), nn.Linear(d_keys*n_heads, d_llm)
-        self.key_projection, self.value_projection = nn.Linear(d_llm, d_keys*n_heads), nn.Linear(d_llm, d_keys*n_heads)
-    def forward(self, patches, prototypes):
+        self.n_heads = n_heads
+        self.dropout = nn.Dropout(.1)
+        self.query_projection = nn.Linear(d_model, d_keys*n_heads)
+        self.out_projection = nn.Linear(d_keys*n_heads, d_llm)
+        self.key_projection = nn.Linear(d_llm, d_keys*n_heads)
+        self.value_projection = nn.Linear(d_llm, d_keys*n_heads)
+    def forward(self, patches, prototypes):   # (B, P, d_model), (S, d_llm) -> (B, P, d_llm)
         (B, P, _), S, H = patches.shape, len(prototypes), self.n_heads
         q = self.query_projection(patches).view(B, P, H, -1)   # (B, P, H, d_keys)
-        k, v = (f(prototypes).view(S, H, -1) for f in (self.key_projection, self.value_projection))   # (S, H, d_keys)
-        a = self.dropout(torch.softmax(torch.einsum('bphd,shd->bhps', q, k)*q.shape[-1]**-.5, -1))   # (B, H, P, S)
-        return self.out_projection(torch.einsum('bhps,shd->bphd', a, v).reshape(B, P, -1))
+        k = self.key_projection(prototypes).view(S, H, -1)   # (S, H, d_keys)
+        v = self.value_projection(prototypes).view(S, H, -1)   # (S, H, d_keys)
+        a = torch.einsum('bphd,shd->bhps', q, k)*q.shape[-1]**-.5   # (B, H, P, S)
+        a = torch.softmax(a, -1)
+        a = self.dropout(a)
+        out = torch.einsum('bhps,shd->bphd', a, v)   # (B, P, H, d_keys)
+        return self.out_projection(out.reshape(B, P, -1))
 
 # %% ../nbs/06_model.ipynb #flattenhead
 class FlattenHead(nn.Module):
-    "Backbone output (B, P, d_ff) flattened feature by feature, linear to (B, pred_len), dropout on the result"
+    "Backbone output (B, P, d_ff) to (B, pred_len), dropout on the result"
     def __init__(self, n_features:int, pred_len:int, dropout:float): # n_features: d_ff * P
         super().__init__()
-        self.linear, self.dropout = nn.Linear(n_features, pred_len), nn.Dropout(dropout)
-    def forward(self, h): return self.dropout(self.linear(h.transpose(1, 2).flatten(1)))   # features first, then patches
+        self.linear = nn.Linear(n_features, pred_len)
+        self.dropout = nn.Dropout(dropout)
+    def forward(self, h):
+        h = h.transpose(1, 2).flatten(1)   # (B, d_ff*P): the first feature of all patches, then the second
+        return self.dropout(self.linear(h))
+
+# %% ../nbs/06_model.ipynb #check-features
+def _check_features(cfg, backbone):
+    "`TimeLLMError` if more features are to be kept than the backbone has"
+    if cfg.d_ff <= backbone.d_llm: return
+    raise TimeLLMError(f'd_ff={cfg.d_ff} features of the output are to be kept, '
+        f'and {backbone.name} has {backbone.d_llm}: take d_ff={backbone.d_llm} or less')
 
 # %% ../nbs/06_model.ipynb #timellm
 class TimeLLM(nn.Module):
@@ -71,24 +93,29 @@ class TimeLLM(nn.Module):
         backbone:Backbone, # from `load_backbone`; None: the run without a language model
         num_tokens:int=1000): # text prototypes
         super().__init__()
-        self.backbone, self.d_ff, self.patch_embedding = backbone, cfg.d_ff, PatchEmbedding(cfg)
-        self.output_projection = FlattenHead((cfg.d_ff if backbone else cfg.d_model)*count_patches(cfg), cfg.pred_len, cfg.dropout)
+        self.backbone = backbone
+        self.d_ff = cfg.d_ff
+        self.patch_embedding = PatchEmbedding(cfg)
+        features = cfg.d_ff if backbone else cfg.d_model   # of a patch, as the head reads it
+        self.output_projection = FlattenHead(features*count_patches(cfg), cfg.pred_len, cfg.dropout)
         if not backbone: return
-        if cfg.d_ff > backbone.d_llm:
-            raise TimeLLMError(f'd_ff={cfg.d_ff} features of the output are to be kept, and {backbone.name} has {backbone.d_llm}: '
-                f'take d_ff={backbone.d_llm} or less')
+        _check_features(cfg, backbone)
         self.mapping_layer = nn.Linear(len(backbone.embeddings), num_tokens)
         self.reprogramming_layer = ReprogrammingLayer(cfg.d_model, cfg.n_heads, cfg.d_ff, backbone.d_llm)
         if backbone.tokenizer: backbone.common = common_tokens(cfg, backbone.tokenizer)
-    def prototypes(self):   # (num_tokens, d_llm); nothing without a backbone
-        return self.backbone and self.mapping_layer.weight @ self.backbone.embeddings + self.mapping_layer.bias[:, None]
-    def forward(self, x, ids, mask, prototypes=None):   # (B, seq_len), (B, L), (B, L)
-        z, mean, std = instance_norm(x)
-        h = self.patch_embedding(z)   # (B, P, d_model)
-        if self.backbone: h = self.backbone(ids, mask, self.reprogram(h, prototypes))[..., :self.d_ff]   # (B, P, d_ff)
-        return self.output_projection(h)*std + mean   # (B, pred_len)
+    def prototypes(self):   # (num_tokens, d_llm); None without a backbone
+        if not self.backbone: return None
+        layer = self.mapping_layer
+        return layer.weight @ self.backbone.embeddings + layer.bias[:, None]
     def reprogram(self, patches, prototypes=None):   # (B, P, d_model) -> (B, P, d_llm)
         return self.reprogramming_layer(patches, self.prototypes() if prototypes is None else prototypes)
+    def forward(self, x, ids, mask, prototypes=None):   # (B, seq_len), (B, L), (B, L)
+        z, mean, std = instance_norm(x)   # (B, seq_len), (B, 1), (B, 1)
+        h = self.patch_embedding(z)   # (B, P, d_model)
+        if self.backbone:
+            h = self.backbone(ids, mask, self.reprogram(h, prototypes))   # (B, P, d_llm)
+            h = h[..., :self.d_ff]   # (B, P, d_ff)
+        return self.output_projection(h)*std + mean   # (B, pred_len)
 
 # %% ../nbs/06_model.ipynb #count-trainable
 def count_trainable(cfg:Config, # uses seq_len, pred_len, patch_len, stride, d_model, d_ff, n_heads
@@ -97,15 +124,30 @@ def count_trainable(cfg:Config, # uses seq_len, pred_len, patch_len, stride, d_m
     num_tokens:int=1000 # text prototypes
 )->int:
     "Number of trained weights, without making the model"
-    c, d_keys = cfg, cfg.d_ff*cfg.n_heads
-    if not d_llm: return 3*c.patch_len*c.d_model + (c.d_model*count_patches(c) + 1)*c.pred_len
-    return ((vocab + 1)*num_tokens + 3*c.patch_len*c.d_model + (c.d_model + 1)*d_keys + 2*(d_llm + 1)*d_keys + (d_keys + 1)*d_llm
-        + (c.d_ff*count_patches(c) + 1)*c.pred_len)
+    features = cfg.d_ff if d_llm else cfg.d_model
+    d_keys = cfg.d_ff*cfg.n_heads
+    convolution = 3*cfg.patch_len*cfg.d_model
+    head = (features*count_patches(cfg) + 1)*cfg.pred_len
+    if not d_llm: return convolution + head
+    mapping = (vocab + 1)*num_tokens
+    attention = (cfg.d_model + 1)*d_keys + 2*(d_llm + 1)*d_keys + (d_keys + 1)*d_llm   # query; key, value; out
+    return mapping + convolution + attention + head
 
 # %% ../nbs/06_model.ipynb #trained-state
 def trained_state(model:TimeLLM)->dict:
     "The trained weights of a model, under their published names"
     return {k: v for k, v in model.state_dict().items() if not k.startswith('backbone.')}
+
+# %% ../nbs/06_model.ipynb #misfits
+def _is_backbone(name): return name.startswith(('llm_model.', 'backbone.')) or name == 'word_embeddings'
+
+def _misfits(want, have):
+    "What differs between the shapes {name: tuple} that a model wants and those that it is given, one line each"
+    lines = []
+    for k in sorted({*want, *have}):
+        if want.get(k) == have.get(k): continue
+        lines.append(f"{k}: {have.get(k, 'missing')}, this model has {want.get(k, 'no such weight')}")
+    return lines
 
 # %% ../nbs/06_model.ipynb #load-trained
 def load_trained(model:TimeLLM, # receives the weights
@@ -114,9 +156,14 @@ def load_trained(model:TimeLLM, # receives the weights
 )->None:
     "Put trained weights into a model; `TimeLLMError` lists what does not fit"
     state = {k.removeprefix('module.'): v for k, v in state.items()}
-    state = {k: v for k, v in state.items() if not k.startswith(('llm_model.', 'backbone.')) and k != 'word_embeddings'}
+    state = {k: v for k, v in state.items() if not _is_backbone(k)}
     want = {k: tuple(v.shape) for k, v in trained_state(model).items()}
     have = {k: tuple(v.shape) for k, v in state.items()}
-    wrong = [f'{k}: {have.get(k, "missing")}, this model has {want.get(k, "no such weight")}' for k in sorted({*want, *have}) if want.get(k) != have.get(k)]
-    if wrong: raise TimeLLMError(f'{name} does not fit this model:\n- ' + '\n- '.join(wrong) + '\nTake the settings that it was trained with')
+    if wrong := _misfits(want, have):
+        lines = '\n- '.join(wrong)
+        raise TimeLLMError(f'{name} does not fit this model:\n- {lines}\nTake the settings that it was trained with')
     model.load_state_dict(state, strict=False)
+
+# %% ../nbs/06_model.ipynb #older-addresses
+from .addresses import moved
+__getattr__ = moved('model')

@@ -60,13 +60,15 @@ def _toys(trainer):
 def _backbone_text(trainer):
     b = trainer.bare.backbone
     if not b: return 'No language model (llm_model none)'
-    return f'Backbone: {b.name}, {trainer.cfg.llm_layers} layers, {sum(p.numel() for p in b.parameters()):,} frozen weights'
+    n = sum(p.numel() for p in b.parameters())
+    return f'Backbone: {b.name}, {trainer.cfg.llm_layers} layers, {n:,} frozen weights'
 
 def _data_text(trainer):
     d = trainer.data
     more = ', ...' if len(d.columns) > 12 else ''
-    return (f'Data: {d.source}: {len(d.train):,} windows to train, {len(d.val):,} to validate, {len(d.test):,} to test; '
-        f"{trainer.steps_per_epoch} steps an epoch. Columns ({len(d.columns)}): {', '.join(d.columns[:12])}{more}")
+    columns = f"Columns ({len(d.columns)}): {', '.join(d.columns[:12])}{more}"
+    return (f'Data: {d.source}: {len(d.train):,} windows to train, {len(d.val):,} to validate, '
+        f'{len(d.test):,} to test; {trainer.steps_per_epoch} steps an epoch. {columns}')
 
 @patch
 def parameters(self:Reporter, trainer:Trainer):
@@ -161,7 +163,8 @@ def metrics(self:Reporter, progress:Progress):
     if not self.is_main: return
     try: write_csv(pd.DataFrame(progress.history), self.folder.local/METRICS)
     except OSError as e:
-        self.say(f'WARNING: metrics.csv could not be written ({e}); it is made again from the checkpoint at the next epoch')
+        self.say(f'WARNING: metrics.csv could not be written ({e}); '
+            'it is made again from the checkpoint at the next epoch')
 
 # %% ../nbs/08b_report.ipynb #plan
 @dataclass
@@ -204,8 +207,8 @@ def _nothing_found(d):
 def _found_text(d, cfg, home):
     m, path = d.found.meta, d.found.path
     name = path.relative_to(home) if path.is_relative_to(home) else path
-    text = (f"{name}: step {m['global_step']}, epoch {m['epoch']} completed, best validation MSE {m['val_loss_min']:.6g}, "
-        f"of {m['backbone']['name']} on {Path(m['data']['source']).name}")
+    text = (f"{name}: step {m['global_step']}, epoch {m['epoch']} completed, "
+        f"best validation MSE {m['val_loss_min']:.6g}, of {m['backbone']['name']} on {Path(m['data']['source']).name}")
     if why := why_finished(cfg, m['epoch'], m['counter']): return f'{text}, finished: {why}'
     if m['finished']: return f"{text}, goes on (it was finished: {m['finished']})"
     return text
@@ -215,7 +218,8 @@ def resume_text(d:Decision, # from `decide`
     home:Path # its folder
 )->str:
     "What training would resume from, in words"
-    if d.found and d.refusal: return f"{d.found.path} does not fit, training would stop: {'; '.join(map(str, d.differing))}"
+    if d.found and d.refusal:
+        return f"{d.found.path} does not fit, training would stop: {'; '.join(map(str, d.differing))}"
     if d.refusal: return f'training would stop: {d.refusal}'
     text = _found_text(d, cfg, home) if d.found else _nothing_found(d)
     return '; '.join([text, *(f'passed over: {e}' for e in d.damaged)])
@@ -230,7 +234,8 @@ def _saves_text(p, cfg, after):
     first = steps if few else steps[:3]
     tail = last if few else [*steps[-2:], *last][-2:]
     at = lambda s: f'{s} (epoch {(s - 1)//p.steps_per_epoch + 1})'
-    return 'steps ' + ', '.join([*map(at, first), *([] if few else ['...']), *map(at, tail)])
+    gap = [] if few else ['...']
+    return 'steps ' + ', '.join([*map(at, first), *gap, *map(at, tail)])
 
 def _space_text(p, cfg, listed):
     n, home = files_at_once(cfg, on_drive(cfg.project_dir)), p.folder.home

@@ -129,7 +129,9 @@ def write(self:Writer):
     "Write what is waiting"
     begun, step = time.monotonic(), None
     while self.waiting and not self.closed:
-        with self.lock: kind, (state, name) = min(self.waiting.items(), key=lambda kept: kept[0])   # the best first
+        with self.lock:
+            kind = min(self.waiting)   # 'best' before 'step'
+            state, name = self.waiting[kind]
         save_checkpoint(state, self.folder.local/name, lambda: not self.closed)
         if self.closed: return
         with self.lock:
@@ -337,7 +339,7 @@ class Saver:
 def unsaved(self:Saver, e:Exception)->CheckpointError:
     "The error for a run that ends before everything is in its folder"
     self.close()
-    home, local = self.folder.home, self.folder.local
+    local = self.folder.local
     try: found = self.folder.find()
     except (OSError, Unreachable): found = find_in(local)   # the folder does not answer
     newest = next((f for f in found if not f.error), None)

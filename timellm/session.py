@@ -61,10 +61,13 @@ class Session:
 @patch
 def about(self:Session)->dict:
     "What a checkpoint holds besides the state: which run it is of"
-    d = self.trainer.data
-    data = dict(source=d.source, sha256=d.sha256, columns=d.columns, freq=frequency(d.dates), mean=d.mean.tolist(),
-        std=d.std.tolist())
-    return dict(seed=self.trainer.seed, config=asdict(self.cfg), backbone=identify(self.trainer.bare.backbone), data=data)
+    t, d = self.trainer, self.trainer.data
+    data = dict(source=d.source, sha256=d.sha256, columns=d.columns)
+    data['freq'] = frequency(d.dates)
+    data['mean'] = d.mean.tolist()
+    data['std'] = d.std.tolist()
+    backbone = identify(t.bare.backbone)
+    return dict(seed=t.seed, config=asdict(self.cfg), backbone=backbone, data=data)
 
 @patch(as_prop=True)
 def identity(self:Session)->Identity:
@@ -108,8 +111,9 @@ def load(self:Session, state:dict, found:Found): # from `load_checkpoint`; where
     if self.saver.mirror: self.saver.mirror.step = t.progress.global_step
 
 def _moved_text(moved):
-    return (f'Moved the checkpoints that this run does not go on from, or that are damaged, to {moved} (to go on with one '
-        'of them: --resume_from_checkpoint and its path; a model_comment of their own keeps runs apart)')
+    return (f'Moved the checkpoints that this run does not go on from, or that are damaged, to {moved} '
+        '(to go on with one of them: --resume_from_checkpoint and its path; '
+        'a model_comment of their own keeps runs apart)')
 
 # %% ../nbs/08c_session.ipynb #left-behind
 @patch
@@ -148,7 +152,7 @@ def move_aside(self:Session, d:Decision)->Path:
 @patch
 def keep_best(self:Session, d:Decision, best:Found)->list: # from `best_of`
     "Make sure that the folder holds the run's best checkpoint: brought along, or forgotten; notes on what was done"
-    t, p, found = self.trainer, self.trainer.progress, d.found
+    t, p = self.trainer, self.trainer.progress
     if t.is_main: self.place_files(d, best)
     if not p.best or best:
         if d.elsewhere: t.save()   # from now on this folder alone suffices
@@ -196,7 +200,7 @@ def say_resumed(self:Session, state:dict, found:Found):
 def catch_signals(self:Session):
     "SIGINT and SIGTERM ask the trainer to stop; a second SIGINT, or one while all is being saved, acts at once"
     def mark(signum, frame):
-        if signum == signal.SIGINT and (self.trainer.stop_signal or self.saving): raise KeyboardInterrupt
+        if signum == signal.SIGINT and (self.trainer.asked.signal or self.saving): raise KeyboardInterrupt
         if self.saving: return   # SIGTERM: it is being saved already
         self.trainer.request_stop(signum)
         tqdm.write('Stopping: this step (or batch of validation) ends, then the state is saved. '
@@ -241,10 +245,9 @@ def leaving(self:Session):
 def stop(self:Session):
     "Save, say how to go on, and raise `Interrupted` unless the time was up"
     t, step = self.trainer, self.trainer.progress.global_step
-    signum = t.stop_signal
+    signum = t.asked.signal
     if not signum and not t.time_up: signum = signal.SIGTERM   # another process was asked
-    t.stop_signal = None
-    t.stopping = False
+    t.asked = Asked()
     self.saving = True
     if t.saved_step != step: t.save()
     error = self.saver.writer.flush(0)
@@ -309,8 +312,9 @@ def smaller_text(self:Session, e:OutOfMemory)->str:
     return f' To go on:\n  {command}\nIn the quickstart: {in_panel}, then Run all'
 
 # %% ../nbs/08c_session.ipynb #one-at-a-time
-_TWO_ON_A_GPU = ('Another training of this machine runs on this GPU, and two would run out of its memory or wait for each '
-    'other: wait for it, stop it (in Colab: Runtime > Manage sessions), or choose another GPU with CUDA_VISIBLE_DEVICES')
+_TWO_ON_A_GPU = ('Another training of this machine runs on this GPU, and two would run out of its memory '
+    'or wait for each other: wait for it, stop it (in Colab: Runtime > Manage sessions), '
+    'or choose another GPU with CUDA_VISIBLE_DEVICES')
 
 @contextmanager
 def one_at_a_time(cfg:Config, rep:int=0):

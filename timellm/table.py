@@ -9,6 +9,7 @@ __all__ = ['NAMED', 'ETT_COLUMNS', 'data_dirs', 'find_csv', 'read_csv', 'check_f
 
 # %% ../nbs/03_table.ipynb #imports
 import hashlib, importlib.util, os
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,9 +88,14 @@ def find_csv(cfg:Config, # uses data, root_path, data_path
 # %% ../nbs/03_table.ipynb #read-csv
 _UNREADABLE = (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError)
 
+@lru_cache(maxsize=1)   # a table may be large: only the newest is kept
+def _read_once(path, size, modified): return pd.read_csv(path, low_memory=False)
+
 def read_csv(path)->pd.DataFrame:
-    "A CSV file as a DataFrame; `TimeLLMError` where it is not one"
-    try: return pd.read_csv(path, low_memory=False)
+    "A CSV file as a DataFrame, read once while it does not change; `TimeLLMError` where it is not one"
+    try:
+        s = Path(path).stat()
+        return _read_once(str(Path(path).absolute()), s.st_size, s.st_mtime_ns).copy()
     except _UNREADABLE as e:
         raise TimeLLMError(f'{path} cannot be read as CSV ({e}): '
             'a header line with a date column, then one line per time step is needed') from e

@@ -1,25 +1,38 @@
 #!/usr/bin/env python3
-"""The quickstart in JupyterLab in headless Chromium, as a person uses it: python tools/browser.py PYTHON WHEEL PICTURES [keep]
+"""The quickstart in JupyterLab in headless Chromium, as a person uses it:
 
-PYTHON    interpreter of an environment with jupyterlab, ipywidgets, ipykernel and torch; timellm is installed by the notebook's first cell
+    python tools/browser.py PYTHON WHEEL PICTURES [keep]
+
+PYTHON    interpreter of an environment with jupyterlab, ipywidgets, ipykernel and torch;
+          timellm is installed by the notebook's first cell
 WHEEL     wheel of timellm, put into the project folder
 PICTURES  folder for the screenshots
 
-Widgets are set and clicked, the kernel is killed in mid-training, the page is loaded again. As root the project folder lies on a
-mount that a stand-in for google.colab makes, else in an ordinary folder. Needs playwright, psutil, and Chromium or Chrome.
-With the word keep (as root) the demo is run instead, and what it shows becomes the saved outputs of nbs/00_colab_quickstart.ipynb.
+Widgets are set and clicked, the kernel is killed in mid-training, the page is loaded again.
+As root the project folder is on a mount that a stand-in for google.colab makes, else it is an ordinary folder.
+Needs playwright, psutil, and Chromium or Chrome.
+With the word keep (as root) the demo is run instead,
+and what it shows becomes the saved outputs of nbs/00_colab_quickstart.ipynb.
 """
 import base64, io, json, os, re, shutil, socket, subprocess, sys, tempfile, time, urllib.request
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 NOTEBOOK = Path(__file__).resolve().parent.parent/'nbs'/'00_colab_quickstart.ipynb'
-CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'google-chrome', 'chromium-browser'))), None)
-SETTINGS = {'notebook-extension/tracker': dict(windowingMode='none'), 'apputils-extension/notification': dict(fetchNews='false', checkForUpdates=False)}
+BROWSERS = [shutil.which(name) for name in ('chromium', 'google-chrome', 'chromium-browser')]
+CHROMIUM = next(filter(None, BROWSERS), None)
+SETTINGS = {
+    'notebook-extension/tracker': dict(windowingMode='none'),
+    'apputils-extension/notification': dict(fetchNews='false', checkForUpdates=False)}
+OPTIONS = [   # of the server: no browser, no password, no news
+    '--no-browser', '--allow-root', '--ip=127.0.0.1', '--port-retries=0',
+    '--IdentityProvider.token=', '--ServerApp.password=', '--LabApp.news_url=',
+    '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate', '--LabApp.extension_manager=readonly']
 STAND_IN = '''
 import os, subprocess
 def mount(path):
@@ -27,44 +40,79 @@ def mount(path):
     else: subprocess.run(['mount', '--bind', os.environ['CLOUD'], path], check=True); print(f'Mounted at {path}')
 '''
 
+class Place(NamedTuple):
+    "A folder for one run of the quickstart"
+    folder: Path   # with the notebook in page/
+    project: Path   # where the project's files really are
+    env: dict   # environment that leads the notebook there
+
+def mount(*args): subprocess.run(['mount', *args], check=True)
+def unmount(path): subprocess.run(['umount', '-l', path], capture_output=True)
+
+def stand_in(folder):
+    "A package google.colab in `folder`, whose drive.mount binds a folder"
+    package = folder/'google'/'colab'
+    package.mkdir(parents=True)
+    (package/'__init__.py').write_text('')
+    (package/'drive.py').write_text(STAND_IN)
+
 @contextmanager
 def colab(wheel, drive='', preset='tiny'):
-    "A folder with the notebook, a stand-in for Drive with the wheel in it, and the environment that leads there"
+    "A `Place` with the notebook, and a stand-in for Drive with the wheel in it"
+    root = os.geteuid() == 0
     with tempfile.TemporaryDirectory(prefix='browser', ignore_cleanup_errors=True) as d:
-        d, root = Path(d), os.geteuid() == 0
-        drive = Path(drive or d/'drive')
-        for p in (d/'cloud', d/'page', d/'google/colab', drive): p.mkdir(parents=True, exist_ok=True)
-        (d/'google/colab/__init__.py').write_text('')
-        (d/'google/colab/drive.py').write_text(STAND_IN)
-        env = dict(TIMELLM_PROJECT_DIR=str(drive/'MyDrive/T-L-GPT2'), TIMELLM_PRESET=preset, TIMELLM_CACHE=str(d/'cache'), CLOUD=str(d/'cloud'))
+        d = Path(d)
+        cloud, drive = d/'cloud', Path(drive or d/'drive')
+        for p in (cloud, d/'page', drive): p.mkdir(parents=True, exist_ok=True)
+        stand_in(d)
+        env = dict(TIMELLM_PROJECT_DIR=str(drive/'MyDrive/T-L-GPT2'), TIMELLM_PRESET=preset)
+        env.update(TIMELLM_CACHE=str(d/'cache'), CLOUD=str(cloud))
         if root: env.update(PYTHONPATH=str(d), TIMELLM_DRIVE=str(drive))
-        project = (d/'cloud' if root else drive)/'MyDrive/T-L-GPT2'   # where the files really are
-        if root: subprocess.run(['mount', '-t', 'tmpfs', 'tmpfs', d/'cloud'], check=True)
+        project = (cloud if root else drive)/'MyDrive/T-L-GPT2'
+        if root: mount('-t', 'tmpfs', 'tmpfs', cloud)
         try:
             project.mkdir(parents=True)
             shutil.copy(wheel, project)
             shutil.copy(NOTEBOOK, d/'page')
-            yield d, project, env
+            yield Place(d, project, env)
         finally:
-            if root: [subprocess.run(['umount', '-l', p], capture_output=True) for p in (drive, d/'cloud')]
+            if root:
+                unmount(drive)
+                unmount(cloud)
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+def server_env(folder, env):
+    "The environment of a server with settings of its own, in `folder`"
+    for name, values in SETTINGS.items():
+        file = folder/f'settings/@jupyterlab/{name}.jupyterlab-settings'
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
+    own = dict(JUPYTER_CONFIG_DIR='config', JUPYTERLAB_SETTINGS_DIR='settings', JUPYTERLAB_WORKSPACES_DIR='workspaces')
+    own = {name: str(folder/below) for name, below in own.items()}
+    return {**os.environ, **env, **own}
+
+def wait_for_server(address, log):
+    "Return once the server answers; at most half a minute"
+    for _ in range(300):
+        try: return urllib.request.urlopen(f'{address}/api/status', timeout=1).read()
+        except OSError: time.sleep(.1)
+    raise AssertionError('JupyterLab did not start:\n' + log.read_text()[-3000:])
 
 @contextmanager
 def jupyterlab(python, folder, env):
-    "The address of a server with settings of its own, and its process"
-    with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
-    for name, values in SETTINGS.items():
-        (f := folder/f'settings/@jupyterlab/{name}.jupyterlab-settings').parent.mkdir(parents=True, exist_ok=True)
-        f.write_text(json.dumps(values))
-    env = {**os.environ, **env, 'JUPYTER_CONFIG_DIR': str(folder/'config'), 'JUPYTERLAB_SETTINGS_DIR': str(folder/'settings'), 'JUPYTERLAB_WORKSPACES_DIR': str(folder/'workspaces')}
-    with open(folder/'server.log', 'w') as log:
-        p = subprocess.Popen([python, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--ip=127.0.0.1', f'--port={port}', '--port-retries=0', '--IdentityProvider.token=', '--ServerApp.password=',
-            f'--ServerApp.root_dir={folder}/page', '--LabApp.news_url=', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate', '--LabApp.extension_manager=readonly'], stdout=log, stderr=log, env=env)
+    "The address of a server, and its process"
+    port, log = free_port(), folder/'server.log'
+    command = [python, '-m', 'jupyterlab', *OPTIONS, f'--port={port}', f'--ServerApp.root_dir={folder}/page']
+    whole = server_env(folder, env)
+    with open(log, 'w') as f: p = subprocess.Popen(command, stdout=f, stderr=f, env=whole)
+    address = f'http://127.0.0.1:{port}'
     try:
-        for _ in range(300):
-            try: urllib.request.urlopen(f'http://127.0.0.1:{port}/api/status', timeout=1).read(); break
-            except OSError: time.sleep(.1)
-        else: raise AssertionError('JupyterLab did not start:\n' + (folder/'server.log').read_text()[-3000:])
-        yield f'http://127.0.0.1:{port}', psutil.Process(p.pid)
+        wait_for_server(address, log)
+        yield address, psutil.Process(p.pid)
     finally:
         p.terminate()
         try: p.wait(10)
@@ -73,9 +121,13 @@ def jupyterlab(python, folder, env):
 class Page:
     "The quickstart's page, and what a person does on it"
     def __init__(self, page, address, pictures):
-        self.page, self.address, self.pictures, self.frames = page, address, pictures, []
+        self.page = page
+        self.address = address
+        self.pictures = pictures
+        self.frames = []   # bytes of each message from the server
         page.on('dialog', lambda d: d.accept())   # leave the page? yes
-        page.on('websocket', lambda ws: ws.on('framereceived', lambda f: self.frames.append(len(f))))
+        def count(frame): self.frames.append(len(frame))
+        page.on('websocket', lambda ws: ws.on('framereceived', count))
     def open(self):
         self.page.goto(f'{self.address}/lab/tree/{NOTEBOOK.name}?reset')
         self.page.wait_for_selector('#jupyterlab-splash', state='detached', timeout=60000)
@@ -91,7 +143,8 @@ class Page:
         end = time.monotonic() + seconds
         while not (got := condition()):
             if time.monotonic() > end:
-                raise AssertionError(f'waited {seconds} s for {what}; prompts {self.prompts()}; outputs:\n{self.text()[-3000:]}')
+                state = f'prompts {self.prompts()}; outputs:\n{self.text()[-3000:]}'
+                raise AssertionError(f'waited {seconds} s for {what}; {state}')
             self.page.wait_for_timeout(200)
         return got
     def run_all(self):
@@ -103,7 +156,8 @@ class Page:
     def done(self, seconds=300, stopped=False):
         "Wait until no cell runs; outputs as text. All have passed, unless training was stopped"
         self.wait(lambda: '[*]:' not in self.prompts() and self.idle(), 'all cells', seconds)
-        text, passed = self.text(), all(re.fullmatch(r'\[\d+\]:', p) for p in self.prompts())
+        text = self.text()
+        passed = all(re.fullmatch(r'\[\d+\]:', p) for p in self.prompts())
         assert passed != stopped and 'Traceback' not in text, (self.prompts(), text[-3000:])
         return text
     def label(self, text): return self.page.locator('.widget-label', has_text=re.compile(f'^{text}$'))
@@ -113,135 +167,226 @@ class Page:
         field.fill(str(value))
         field.press('Tab')
         self.page.wait_for_timeout(500)
-    def note(self, label): return self.panel.locator('.widget-hbox', has=self.label(label)).last.locator('.widget-html-content')
+    def value(self, label): return self.field(label).locator('input').input_value()
+    def note(self, label):
+        row = self.panel.locator('.widget-hbox', has=self.label(label)).last
+        return row.locator('.widget-html-content')
     def plan(self): return self.panel.locator('.widget-html-content').last.inner_text()
+    def cell(self, n): return self.nb.locator('.jp-CodeCell').nth(n)
     def picture(self, name, cell=None):
         self.page.wait_for_timeout(500)
-        where = self.page if cell is None else self.nb.locator('.jp-CodeCell').nth(cell)
+        where = self.page if cell is None else self.cell(cell)
         if cell is not None: where.scroll_into_view_if_needed()
         where.screenshot(path=str(self.pictures/f'{name}.png'))
 
-PANEL, TRAIN = 2, 4   # code cells
+PANEL, TRAIN, RESULT, FORECAST = 2, 4, 5, 6   # code cells
 MANY = 4000   # epochs that do not come to an end here
+FOLDED = 'Backbone, window, saving, patience'
+INTERRUPT = ', '.join((   # JupyterLab's own button
+    '[data-command="notebook:interrupt-kernel"]',
+    'jp-button[title^="Interrupt"]',
+    'button[title^="Interrupt"]'))
+
+def contains(text, *parts):
+    for part in parts: assert part in text, (part, text)
 
 def first_run(p, project):
     p.open()
     p.run_all()
     text = p.done(600)   # with the installation
-    assert 'timellm from' in text and '.whl' in text and 'Finished: all 2 epochs' in text and 'MSE' in text, text
-    picture = p.nb.locator('.jp-CodeCell').nth(6).locator('img')
+    contains(text, 'timellm from', '.whl', 'Finished: all 2 epochs', 'MSE')
+    picture = p.cell(FORECAST).locator('img')
     assert picture.evaluate('i => i.naturalWidth') > 300, 'no picture of the forecast'
     assert 'step 390, epoch 2 completed' in p.plan(), p.plan()   # the panel knows the new checkpoints
-    p.picture('1-panel-after-run-all', PANEL), p.picture('2-training', TRAIN), p.picture('3-result', 5), p.picture('4-forecast', 6)
+    p.picture('1-panel-after-run-all', PANEL)
+    p.picture('2-training', TRAIN)
+    p.picture('3-result', RESULT)
+    p.picture('4-forecast', FORECAST)
 
-def choices(p, project):
+def wrong_path(p):
+    "A resume path that leads nowhere: a red error beside its field"
     p.set('Resume from', 'nowhere/checkpoint')
     note = p.note('Resume from')
     expect(note).to_contain_text("no checkpoint at 'nowhere/checkpoint'", timeout=10000)
     box, field = note.bounding_box(), p.field('Resume from').bounding_box()
-    assert box['x'] >= field['x'] + field['width'] - 1 and box['y'] < field['y'] + field['height'], 'the error is not beside its field'
+    right = box['x'] >= field['x'] + field['width'] - 1
+    assert right and box['y'] < field['y'] + field['height'], 'the error is not beside its field'
     red = note.locator('div').first.evaluate('e => getComputedStyle(e).color')
     assert red == 'rgb(176, 0, 32)', red
     p.picture('5-wrong-resume-path', PANEL)
-    p.panel.get_by_text('Backbone, window, saving, patience').click()
+
+def locked_field(p):
+    "A checkpoint is chosen from those found; its number of layers cannot be changed"
+    p.panel.get_by_text(FOLDED).click()
     p.set('Resume from', 'auto')
     found = p.field('Found').locator('select')
-    found.select_option(index=next(i for i, o in enumerate(found.locator('option').all_text_contents()) if o.startswith('step\xa0390')))
-    expect(p.field('Resume from').locator('input')).to_have_value(re.compile('checkpoint_step_390/checkpoint.pt$'), timeout=10000)
+    options = found.locator('option').all_text_contents()
+    found.select_option(index=next(i for i, o in enumerate(options) if o.startswith('step\xa0390')))
+    chosen = p.field('Resume from').locator('input')
+    expect(chosen).to_have_value(re.compile('checkpoint_step_390/checkpoint.pt$'), timeout=10000)
     p.set('Layers', 1)
-    expect(p.note('Layers')).to_contain_text('2 in the checkpoint, now 1 (fixed by the checkpoint', timeout=10000)
+    note = p.note('Layers')
+    expect(note).to_contain_text('2 in the checkpoint, now 1 (fixed by the checkpoint', timeout=10000)
     p.picture('6-locked-field', PANEL)
     p.set('Layers', 2)
-    expect(p.note('Layers')).to_have_text('fixed by the checkpoint', timeout=10000)
+    expect(note).to_have_text('fixed by the checkpoint', timeout=10000)
+
+def choices(p, project):
+    wrong_path(p)
+    locked_field(p)
     step = max(step_files(project/'checkpoints'))
-    [path] = [f'{f.parent.name}/{f.name}' for f in project.glob(f'checkpoints/*/checkpoint_step_{step}')]
-    p.set('Batch size', 64), p.set('Epochs', 3), p.set('Resume from', f'checkpoints/{path}')
+    [folder] = project.glob(f'checkpoints/*/checkpoint_step_{step}')
+    path = f'{folder.parent.name}/{folder.name}'
+    p.set('Batch size', 64)
+    p.set('Epochs', 3)
+    p.set('Resume from', f'checkpoints/{path}')
     assert 'epoch 2 completed' in p.plan(), p.plan()
     p.run_all()
     text = p.done()
-    assert re.search(rf'Resumed at epoch 2, .* from \S*{path}/checkpoint.pt', text) and 'Changed on resume: batch_size 16 -> 64' in text and 'Finished: all 3 epochs' in text, text
+    assert re.search(rf'Resumed at epoch 2, .* from \S*{path}/checkpoint.pt', text), text
+    contains(text, 'Changed on resume: batch_size 16 -> 64', 'Finished: all 3 epochs')
     kept = json.loads((project/'quickstart_choices.json').read_text())
     assert kept['batch_size'] == 64 and 'resume_from_checkpoint' not in kept, kept   # used once
-    assert p.field('Batch size').locator('input').input_value() == '64'
+    assert p.value('Batch size') == '64'
 
-def step_files(*folders): return [int(f.parent.name.split('_')[-1]) for folder in folders for f in folder.glob('*/checkpoint_step_*/checkpoint.pt')]
+def step_files(*folders):
+    "The steps of all step checkpoints below `folders`"
+    files = [f for folder in folders for f in folder.glob('*/checkpoint_step_*/checkpoint.pt')]
+    return [int(f.parent.name.split('_')[-1]) for f in files]
+
+def kernel_of(server):
+    children = server.children(recursive=True)
+    [kernel] = [c for c in children if 'ipykernel_launcher' in ' '.join(c.cmdline())]
+    return kernel
 
 def killed(p, project, server):
-    p.panel.get_by_text('Backbone, window, saving, patience').click()
-    p.set('Patience', MANY), p.set('Epochs', MANY)
+    p.panel.get_by_text(FOLDED).click()
+    p.set('Patience', MANY)
+    p.set('Epochs', MANY)
     here = [project/'checkpoints', project.parents[2]/'cache/work']   # in the project folder, or on the way to it
     before = max(step_files(*here))
     p.run_all()
     p.wait(lambda: max(step_files(*here)) > before, 'a new checkpoint')
     p.picture('7-live-view', TRAIN)
-    [kernel] = [c for c in server.children(recursive=True) if 'ipykernel_launcher' in ' '.join(c.cmdline())]
-    kernel.kill()
+    kernel_of(server).kill()
     newest = max(step_files(*here))
     p.page.wait_for_timeout(3000)
     p.open()
     p.run_all()
-    step = int(p.wait(lambda: re.search(r'Resumed at epoch \d+, global_step (\d+) ', p.text()), 'a resume')[1])
+    resumed = p.wait(lambda: re.search(r'Resumed at epoch \d+, global_step (\d+) ', p.text()), 'a resume')
+    step = int(resumed[1])
     assert step >= newest > before, (step, newest, before)
-    assert p.field('Epochs').locator('input').input_value() == str(MANY)
-    return step
+    assert p.value('Epochs') == str(MANY)
+
+def training_step(p):
+    "The newest step that the live view shows"
+    return int(re.findall(r'Epoch \d+/\d+, step (\d+):', p.cell(TRAIN).inner_text())[-1])
+
+def watch(p, way):
+    "Print what eight seconds of the live view cost"
+    n, begun, first = len(p.frames), time.monotonic(), training_step(p)
+    p.page.wait_for_timeout(8000)
+    steps, frames = training_step(p) - first, p.frames[n:]
+    each = f'{len(frames)/steps:.2f} messages and {sum(frames)/steps:,.0f} bytes a step'
+    print(f'  live view, {way}: {steps} steps in {time.monotonic() - begun:.1f} s, {each}', flush=True)
+
+def stop_by(p, project, way, polls):
+    "Training runs: stop it by the page's button, or by the kernel's interrupt, and find the checkpoint of that step"
+    p.wait(lambda: 's a step' in p.cell(TRAIN).inner_text(), 'the live view')
+    button = p.nb.get_by_role('button', name='Save and stop')
+    if polls: button.wait_for(state='visible', timeout=60000)
+    else: assert button.is_hidden()
+    watch(p, way)
+    p.picture(f'8-before-{way}', TRAIN)
+    if way == 'button': button.click()
+    else: p.page.locator(INTERRUPT).first.click()
+    text = p.done(stopped=True)
+    at = int(re.findall(r'Stopped at step (\d+), saved in', text)[-1])
+    steps = step_files(project/'checkpoints')
+    assert at in steps, (at, steps)
+    p.picture(f'9-after-{way}', TRAIN)
 
 def stopped(p, project, polls):
-    "Training runs: the button of the page stops it where the kernel can hear it; then the kernel's interrupt"
-    for way in (['button'] if polls else []) + ['interrupt']:
-        if way == 'interrupt' and polls: p.run_all()
-        p.wait(lambda: re.search(r's a step', p.nb.locator('.jp-CodeCell').nth(TRAIN).inner_text()), 'the live view')
-        button = p.nb.get_by_role('button', name='Save and stop')
-        if polls: button.wait_for(state='visible', timeout=60000)
-        else: assert button.is_hidden()
-        n, begun, step = len(p.frames), time.monotonic(), lambda: int(re.findall(r'Epoch \d+/\d+, step (\d+):', p.nb.locator('.jp-CodeCell').nth(TRAIN).inner_text())[-1])
-        first = step()
-        p.page.wait_for_timeout(8000)
-        steps, frames = step() - first, p.frames[n:]
-        print(f'  live view, {way}: {steps} steps in {time.monotonic() - begun:.1f} s, {len(frames)/steps:.2f} messages and {sum(frames)/steps:,.0f} bytes a step', flush=True)
-        p.picture(f'8-before-{way}', TRAIN)
-        if way == 'button': button.click()
-        else: p.page.locator('[data-command="notebook:interrupt-kernel"], jp-button[title^="Interrupt"], button[title^="Interrupt"]').first.click()
-        text = p.done(stopped=True)
-        at = int(re.findall(r'Stopped at step (\d+), saved in', text)[-1])
-        assert at in step_files(project/'checkpoints'), (at, step_files(project/'checkpoints'))
-        p.picture(f'9-after-{way}', TRAIN)
+    "The button of the page stops training where the kernel can hear it; the kernel's interrupt does always"
+    if polls:
+        stop_by(p, project, 'button', polls)
+        p.run_all()
+    stop_by(p, project, 'interrupt', polls)
+
+def small(png):
+    "A picture with 256 colours, as base64"
+    out = io.BytesIO()
+    Image.open(io.BytesIO(png)).quantize(256).save(out, 'png', optimize=True)
+    return base64.b64encode(out.getvalue()).decode()
+
+def screenshot(p, cell):
+    "An output that shows the widgets of a cell"
+    png = p.cell(cell).locator('.jp-OutputArea-output .widget-vbox').first.screenshot()
+    data = {'image/png': small(png), 'text/plain': ['<picture of the widgets>']}
+    return [dict(output_type='display_data', metadata={}, data=data)]
+
+def kept(outputs):
+    "Yield pictures, tables and texts, but no progress bars and no paths of this machine"
+    for o in outputs:
+        data = o.get('data', {})
+        png = data.get('image/png')
+        if png: data.update({'image/png': small(base64.b64decode(png)), 'text/plain': ['<picture of the forecast>']})
+        text = 'text' in o and 'site-packages' not in ''.join(o['text'])
+        if png or text or 'text/html' in data: yield o
+
+def code_cells(nb): return [c for c in nb['cells'] if c['cell_type'] == 'code']
 
 def keep(p, folder):
-    "Run the demo; screenshots of panel and live view, and the outputs of result and forecast, into the notebook of this repository"
+    "Run the demo; screenshots of panel and live view, and the outputs of result and forecast, into this notebook"
     p.open()
     p.run_all()
     p.done(1200)
-    def small(png):
-        Image.open(io.BytesIO(png)).quantize(256).save(out := io.BytesIO(), 'png', optimize=True)
-        return base64.b64encode(out.getvalue()).decode()
-    def screenshot(cell):
-        png = p.nb.locator('.jp-CodeCell').nth(cell).locator('.jp-OutputArea-output .widget-vbox').first.screenshot()
-        return [dict(output_type='display_data', metadata={}, data={'image/png': small(png), 'text/plain': ['<picture of the widgets>']})]
-    def kept(outputs):   # neither progress bars nor paths of this machine
-        for o in outputs:
-            if png := o.get('data', {}).get('image/png'): o['data'].update({'image/png': small(base64.b64decode(png)), 'text/plain': ['<picture of the forecast>']})
-            if png or 'text/html' in o.get('data', {}) or 'text' in o and 'site-packages' not in ''.join(o['text']): yield o
-    pictures = {PANEL: screenshot(PANEL), TRAIN: screenshot(TRAIN)}
+    outputs = {PANEL: screenshot(p, PANEL), TRAIN: screenshot(p, TRAIN)}
     p.page.keyboard.press('Control+s')
-    code = lambda path: [c for c in json.loads(path.read_text())['cells'] if c['cell_type'] == 'code']
-    p.wait(lambda: code(folder/'page'/NOTEBOOK.name)[6]['outputs'], 'the notebook to be saved')
-    nb, ran = json.loads(NOTEBOOK.read_text()), code(folder/'page'/NOTEBOOK.name)
-    for i, cell in enumerate(c for c in nb['cells'] if c['cell_type'] == 'code'): cell['outputs'] = pictures.get(i, list(kept(ran[i]['outputs'])) if i in (5, 6) else [])
+    def ran(): return code_cells(json.loads((folder/'page'/NOTEBOOK.name).read_text()))
+    p.wait(lambda: ran()[FORECAST]['outputs'], 'the notebook to be saved')
+    for n in (RESULT, FORECAST): outputs[n] = list(kept(ran()[n]['outputs']))
+    nb = json.loads(NOTEBOOK.read_text())
+    for n, cell in enumerate(code_cells(nb)): cell['outputs'] = outputs.get(n, [])
     NOTEBOOK.write_text(json.dumps(nb, indent=1, ensure_ascii=False) + '\n')
 
-def main(python, wheel, pictures, *kept):
+def ipykernel_version(python):
+    command = [python, '-c', 'import ipykernel; print(ipykernel.__version__)']
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+def checks(p, place, server, version):
+    "What is done on the page, by name"
+    polls = int(version.split('.')[0]) < 7   # a newer kernel hears no click while a cell runs
+    return {
+        'first run': lambda: first_run(p, place.project),
+        'choices': lambda: choices(p, place.project),
+        'killed': lambda: killed(p, place.project, server),
+        'stopped': lambda: stopped(p, place.project, polls)}
+
+def run_parts(p, parts, version, begun):
+    for name, part in parts.items():
+        try: part()
+        except BaseException:
+            p.picture('failed')
+            raise
+        print(f'ipykernel {version}: {name} passed, {time.monotonic() - begun:.0f} s', flush=True)
+
+def main(python, wheel, pictures, *words):
     begun, pictures = time.monotonic(), Path(pictures)
     pictures.mkdir(parents=True, exist_ok=True)
-    version = subprocess.run([python, '-c', 'import ipykernel; print(ipykernel.__version__)'], capture_output=True, text=True, check=True).stdout.strip()
-    with colab(wheel, *(('/content/drive', 'demo') if kept else ())) as (folder, project, env), jupyterlab(python, folder, env) as (address, server), sync_playwright() as pw:
+    version = ipykernel_version(python)
+    where = ('/content/drive', 'demo') if words else ()
+    with ExitStack() as stack:
+        place = stack.enter_context(colab(wheel, *where))
+        address, server = stack.enter_context(jupyterlab(python, place.folder, place.env))
+        pw = stack.enter_context(sync_playwright())
         browser = pw.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox', '--disable-dev-shm-usage'])
-        p = Page(browser.new_page(viewport=dict(width=1300, height=1400)), address, pictures)
-        parts = dict(keep=lambda: keep(p, folder)) if kept else {'first run': lambda: first_run(p, project), 'choices': lambda: choices(p, project), 'killed': lambda: killed(p, project, server),
-            'stopped': lambda: stopped(p, project, int(version.split('.')[0]) < 7)}
-        for name, part in parts.items():
-            try: part()
-            except BaseException: p.picture('failed'); raise
-            print(f'ipykernel {version}: {name} passed, {time.monotonic() - begun:.0f} s', flush=True)
+        page = browser.new_page(viewport=dict(width=1300, height=1400))
+        p = Page(page, address, pictures)
+        parts = dict(keep=lambda: keep(p, place.folder)) if words else checks(p, place, server, version)
+        run_parts(p, parts, version, begun)
         browser.close()
 
-if __name__ == '__main__': main(*sys.argv[1:]) if len(sys.argv) in (4, 5) else sys.exit(__doc__)
+if __name__ == '__main__':
+    if len(sys.argv) not in (4, 5): sys.exit(__doc__)
+    main(*sys.argv[1:])

@@ -1,54 +1,91 @@
 #!/usr/bin/env python3
-"""What is made from the notebooks and settings.ini: python tools/build.py readme | quickstart | script | docs ...
+"""What is made from the notebooks and settings.ini: python tools/build.py TARGET ...
 
-readme      README.md from nbs/index.ipynb
-quickstart  the git address in the quickstart's first cell, from settings.ini (none set: the cell asks for a wheel)
-script      the table of what may change on resume at the top of the training script
-docs        the site in _docs/, without Quarto: nbdev applies its directives, smalldocs renders (outputs as saved); every link is checked
+readme        README.md from nbs/index.ipynb
+quickstart    the git address in the quickstart's first cell, from settings.ini (none set: the cell asks for a wheel)
+script        the table of what may change on resume at the top of the training script
+architecture  table and drawing of the rooms for nbs/15_architecture.ipynb; exits 1 where a room imports upwards
+citation      the version in CITATION.cff, from settings.ini
+docs          the site in _docs/, without Quarto: nbdev applies its directives, smalldocs renders (outputs as saved);
+              every link is checked
 """
 import re, shutil, subprocess, sys, tempfile
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import rooms
 from execnb.nbio import read_nb, write_nb
 from nbdev.config import get_config
 
 TOP = Path(__file__).resolve().parent.parent
-NOTEBOOK = re.compile(r'\]\((?:\./)?(\w+\.ipynb)')
+NBS = TOP/'nbs'
+NOTEBOOK = re.compile(r'\]\((?:\./)?((?:tests/)?\w+\.ipynb)')
+COLAB = 'https://colab.research.google.com'
 
 def badge():
     "Opens the quickstart in Colab; nothing while settings.ini names no owner and no GitHub address"
     c = get_config()
-    return f'[![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/{c.user}/{c.repo}/blob/{c.branch}/nbs/00_colab_quickstart.ipynb)' \
-        if c.user and 'github.com' in c.git_url else ''
+    if not c.user or 'github.com' not in c.git_url: return ''
+    address = f'{COLAB}/github/{c.user}/{c.repo}/blob/{c.branch}/nbs/00_colab_quickstart.ipynb'
+    return f'[![Open In Colab]({COLAB}/assets/colab-badge.svg)]({address})'
+
+def replaced(pattern, new, text, wanted):
+    "`text` with the one match of `pattern` replaced by `new`; exits if there is not exactly one"
+    text, n = re.subn(pattern, lambda m: new, text)
+    if n != 1: sys.exit(f'{wanted}: found {n} times, once is needed')
+    return text
 
 def readme():
     parts = []
-    for c in read_nb(TOP/'nbs'/'index.ipynb').cells:
+    for c in read_nb(NBS/'index.ipynb').cells:
         if c.cell_type == 'markdown': parts.append(NOTEBOOK.sub(r'](nbs/\1', c.source))
         elif '#| hide' not in c.source: parts.append(f'```python\n{c.source}\n```')
-    parts[1:1] = [badge()]*bool(badge())
+    if badge(): parts.insert(1, badge())
     text = '<!-- made from nbs/index.ipynb by tools/build.py readme -->\n\n' + '\n\n'.join(parts) + '\n'
-    if wrong := [l for l in re.findall(r'\]\((?!https?:)([^)#]+)', text) if not (TOP/l).exists()]: sys.exit(f'README.md leads to what is not there: {wrong}')
+    links = re.findall(r'\]\((?!https?:)([^)#]+)', text)
+    wrong = [link for link in links if not (TOP/link).exists()]
+    if wrong: sys.exit(f'README.md leads to what is not there: {wrong}')
     (TOP/'README.md').write_text(text, encoding='utf-8')
 
 def quickstart():
-    path, address = TOP/'nbs'/'00_colab_quickstart.ipynb', get_config().git_url
+    path = NBS/'00_colab_quickstart.ipynb'
     nb = read_nb(path)
     cell = next(c for c in nb.cells if c.cell_type == 'code')
-    cell.source, n = re.subn(r"(?m)^GIT_ADDRESS = '.*'$", f"GIT_ADDRESS = '{'git+' + address if address else ''}'", cell.source)
-    if n != 1: sys.exit(f'{path}: the first code cell has no line GIT_ADDRESS = ...')
+    git_url = get_config().git_url
+    address = f'git+{git_url}' if git_url else ''
+    line = f"GIT_ADDRESS = '{address}'"
+    cell.source = replaced(r"(?m)^GIT_ADDRESS = '.*'$", line, cell.source, f'{path}: the line GIT_ADDRESS = ...')
     text = nb.cells[1]
-    text.source = '\n\n'.join([badge()]*bool(badge()) + [p for p in text.source.split('\n\n') if not p.startswith('[![Open In Colab]')])
+    paragraphs = [p for p in text.source.split('\n\n') if not p.startswith('[![Open In Colab]')]
+    if badge(): paragraphs.insert(0, badge())
+    text.source = '\n\n'.join(paragraphs)
     write_nb(nb, path)
 
 def script():
     from timellm.config import resume_rules_text
     path = TOP/'scripts'/'TimeLLM_ETTh1_gpt2_colab_drive.sh'
-    table = '\n'.join(f'#   {l}' for l in resume_rules_text().splitlines())
-    text, n = re.subn(r'(?s)(# <table>\n).*?(# </table>)', lambda m: f'{m[1]}{table}\n{m[2]}', path.read_text(encoding='utf-8'))
-    if n != 1: sys.exit(f'{path}: no place for the table')
+    rows = ''.join(f'#   {row}\n' for row in resume_rules_text().splitlines())
+    inside = r'(?s)(?<=# <table>\n).*?(?=# </table>)'
+    text = replaced(inside, rows, path.read_text(encoding='utf-8'), f'{path}: the place for the table')
+    path.write_text(text, encoding='utf-8')
+
+def architecture():
+    found = rooms.read_rooms()
+    (NBS/'architecture.svg').write_text(rooms.drawing(found), encoding='utf-8')
+    path = NBS/'15_architecture.ipynb'
+    nb = read_nb(path)
+    cell = next(c for c in nb.cells if '<!-- <rooms> -->' in c.source)
+    inside = r'(?s)(?<=<!-- <rooms> -->\n).*(?=<!-- </rooms> -->)'
+    table = f'\n{rooms.table(found)}\n\n'
+    cell.source = replaced(inside, table, cell.source, f'{path}: the place for the table of rooms')
+    write_nb(nb, path)
+    if wrong := rooms.upwards(found): sys.exit('\n'.join(wrong))
+
+def citation():
+    path = TOP/'CITATION.cff'
+    line = f'version: {get_config().version}'
+    text = replaced(r'(?m)^version: .*$', line, path.read_text(encoding='utf-8'), f'{path}: the line version: ...')
     path.write_text(text, encoding='utf-8')
 
 class Links(HTMLParser):
@@ -62,18 +99,41 @@ class Links(HTMLParser):
         self.ids |= {a.get('id'), a.get('name')} - {None}
         self.links += [a[k] for k in ('href', 'src') if a.get(k)]
 
+def link_problem(page, to, pages):
+    "What is wrong with a link within the site; nothing if it leads somewhere"
+    target = (page.parent/unquote(to.path)).resolve() if to.path else page
+    if not target.is_file(): return 'no such file'
+    if not to.fragment or target not in pages: return ''
+    return '' if unquote(to.fragment) in pages[target].ids else 'no such place'
+
 def check_links(site):
     "Every link within a site leads to a file and an anchor that are there; the others are counted"
-    pages, n, outside, wrong = {p: Links(p.read_text(encoding='utf-8')) for p in site.rglob('*.html')}, 0, set(), []
-    for page, links in pages.items():
-        for link in links.links:
-            to = urlsplit(link)
-            if to.scheme or to.netloc: outside |= {link} if to.scheme in ('http', 'https') else set(); continue
-            there, n = (page.parent/unquote(to.path)).resolve() if to.path else page, n + 1
-            if not there.is_file(): wrong.append(f'{page.name}: {link}: no such file')
-            elif to.fragment and there in pages and unquote(to.fragment) not in pages[there].ids: wrong.append(f'{page.name}: {link}: no such place')
-    print(f'{n} links within {len(pages)} pages checked, {len(wrong)} wrong; {len(outside)} addresses outside, not opened', *wrong, sep='\n')
+    pages = {p: Links(p.read_text(encoding='utf-8')) for p in site.rglob('*.html')}
+    links = [(page, link, urlsplit(link)) for page, found in pages.items() for link in found.links]
+    outside = {link for _, link, to in links if to.scheme in ('http', 'https')}
+    inside = [(page, link, to) for page, link, to in links if not to.scheme and not to.netloc]
+    wrong = []
+    for page, link, to in inside:
+        if problem := link_problem(page, to, pages): wrong.append(f'{page.relative_to(site)}: {link}: {problem}')
+    counts = f'{len(inside)} links within {len(pages)} pages checked, {len(wrong)} wrong'
+    print(f'{counts}; {len(outside)} addresses outside, not opened', *wrong, sep='\n')
     if wrong: sys.exit(1)
+
+def page_name(notebook):
+    "A page's name as nbdev and Quarto have it: 01_config.ipynb -> config.ipynb, 07b_folder.ipynb -> folder.ipynb"
+    return re.sub(r'^\d+[a-zA-Z0-9]*_', '', notebook)
+
+def rewrite(path, site, names):
+    "Links of a page or a menu to notebooks, by the names that the pages have"
+    text = path.read_text(encoding='utf-8')
+    for old, new in names.items():
+        text = re.sub(rf'(?<![\w./-])((?:\.\./|\./|tests/)*){re.escape(old)}', rf'\1{new}', text)
+    text = re.sub(r'output-file: [^\\\n]*\\n', '', text)
+    c = get_config()
+    if not c.git_url: text = re.sub(r'\[source\]\([^)]*\)\{[^}]*\}', '', text)   # would lead nowhere
+    host = f'{c.doc_host}{c.doc_baseurl}'.rstrip('/') + '/'
+    top = '../'*(len(path.relative_to(site).parts) - 1) or './'
+    path.write_text(text.replace(f']({host}', f']({top}'), encoding='utf-8')
 
 def docs():
     from nbdev.doclinks import _build_modidx
@@ -85,21 +145,20 @@ def docs():
     with tempfile.TemporaryDirectory() as tmp:
         site = Path(tmp)/'site'
         shutil.copytree(proc_nbs(force=True, n_workers=1), site, ignore=shutil.ignore_patterns('_docs'))
-        pages = {p.name: re.sub(r'^\d+_', '', p.name) for p in site.glob('*.ipynb')}   # as Quarto names them: 01_config -> config
-        for old, new in pages.items(): (site/old).rename(site/new)
-        for p in [*site.glob('*.ipynb'), *site.glob('*.yml')]:
-            text = p.read_text(encoding='utf-8')
-            for old, new in pages.items(): text = re.sub(rf'(?<![\w./-]){re.escape(old)}', new, text)
-            text = re.sub(r'output-file: [^\\\n]*\\n', '', text)
-            if not get_config().git_url: text = re.sub(r'\[source\]\([^)]*\)\{[^}]*\}', '', text)   # would lead nowhere
-            host = f'{get_config().doc_host}{get_config().doc_baseurl}'.rstrip('/') + '/'
-            p.write_text(text.replace(f']({host}', '](./'), encoding='utf-8')
-        for command in (['render', '--strict'], ['check']): subprocess.run([Path(sys.executable).with_name('smalldocs'), *command, str(site)], check=True)
+        notebooks = list(site.rglob('*.ipynb'))
+        names = {p.name: page_name(p.name) for p in notebooks}
+        pages = [p.rename(p.with_name(names[p.name])) for p in notebooks]
+        for p in [*pages, *site.glob('*.yml')]: rewrite(p, site, names)
+        smalldocs = Path(sys.executable).with_name('smalldocs')
+        subprocess.run([smalldocs, 'render', '--strict', site], check=True)
+        subprocess.run([smalldocs, 'check', site], check=True)
         shutil.rmtree(TOP/'_docs', ignore_errors=True)
         shutil.move(site/'_docs', TOP/'_docs')
         check_links(TOP/'_docs')
 
+TARGETS = {f.__name__: f for f in (readme, quickstart, script, architecture, citation, docs)}
+
 if __name__ == '__main__':
-    made = dict(readme=readme, quickstart=quickstart, script=script, docs=docs)
-    if not sys.argv[1:] or set(sys.argv[1:]) - set(made): sys.exit(__doc__)
-    for name in sys.argv[1:]: made[name]()
+    wanted = sys.argv[1:]
+    if not wanted or set(wanted) - set(TARGETS): sys.exit(__doc__)
+    for name in wanted: TARGETS[name]()
