@@ -90,7 +90,8 @@ def measure_resume(s):
     put, _ = timed(lambda: s.load(state, d.found))
     print(f'resume: find, copy from the folder and verify (step file and best) {find:.2f} s; '
         f'load {load:.2f} s; put into model and optimizer {put:.2f} s')
-    verified, peeked = (timed(lambda: read(d.found.path))[0] for read in (verify, peek))
+    verified, _ = timed(lambda: verify(d.found.path))
+    peeked, _ = timed(lambda: peek(d.found.path))
     print(f'verify alone {verified:.2f} s, peek {peeked*1000:.0f} ms')
 
 def main():
