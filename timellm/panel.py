@@ -261,7 +261,7 @@ def lay_out(self:Panel):
 
 # %% ../nbs/11_panel.ipynb #show-values
 @patch
-def show_values(self:Panel, kept:dict={}): # settings to show instead of the preset's
+def show_values(self:Panel, kept=()): # settings by name, to show instead of the preset's
     "Fill the widgets from the preset"
     base = make_config(self.preset.value, **self.settings)
     for n, w in self.fields.items():

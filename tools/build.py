@@ -42,6 +42,7 @@ def readme():
         if c.cell_type == 'markdown': parts.append(NOTEBOOK.sub(r'](nbs/\1', c.source))
         elif '#| hide' not in c.source: parts.append(f'```python\n{c.source}\n```')
     if badge(): parts.insert(1, badge())
+    parts.append('[CONTRIBUTING.md](CONTRIBUTING.md) tells how to change the code.')   # no page of the site
     text = '<!-- made from nbs/index.ipynb by tools/build.py readme -->\n\n' + '\n\n'.join(parts) + '\n'
     links = re.findall(r'\]\((?!https?:)([^)#]+)', text)
     wrong = [link for link in links if not (TOP/link).exists()]
