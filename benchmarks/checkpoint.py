@@ -21,7 +21,6 @@ from timellm.checkpoint import load_checkpoint, peek, verify
 from timellm.config import make_config
 from timellm.faults import drive_at
 from timellm.folder import decide
-from timellm.saver import snapshot
 from timellm.session import Session
 from timellm.table import synthetic_frame
 

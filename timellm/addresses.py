@@ -34,7 +34,7 @@ MOVED = {   # old room: {new room: names}
     'backbone': dict(pretrained='byte_tokenizer tiny_backbone KNOWN find_backbone load_pretrained smollm2_folder '
         'load_backbone backbone_dims'),
     'checkpoint': dict(folder='Found look find_in find_checkpoints experiment_folder write_csv resolve config_of '
-        'its_best is_ancestor inspect_text', saver='Saver Worker snapshot', foreign='read_foreign'),
+        'its_best is_ancestor inspect_text', saver='Saver Worker', foreign='read_foreign'),
     'data': dict(table='NAMED ETT_COLUMNS data_dirs find_csv read_csv check_frame frequency select_columns '
         'synthetic_frame content_sha256 read_data missing_rows data_shape',
         windows='borders count_windows Windows Data '

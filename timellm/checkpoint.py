@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'UNKNOWN', 'CheckpointError', 'Unreachable', 'unreadable', 'verify', 'save_checkpoint', 'peek', 'identity',
-           'has_id', 'load_checkpoint', 'rng_state', 'set_rng_state', 'Identity', 'Difference', 'locked_settings',
-           'differences']
+           'has_id', 'load_checkpoint', 'snapshot', 'rng_state', 'set_rng_state', 'Identity', 'Difference',
+           'locked_settings', 'differences']
 
 # %% ../nbs/07_checkpoint.ipynb #imports
 import errno, os, random, torch, uuid, zipfile
@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
+
+from accelerate.utils import recursively_apply
 
 from .config import *
 from .drive import on_drive
@@ -116,6 +118,11 @@ def load_checkpoint(path, # file
 )->dict:
     "The content of a checkpoint, verified, on the CPU"
     return _read(whole(path), 'cpu')
+
+# %% ../nbs/07_checkpoint.ipynb #snapshot
+def snapshot(state):
+    "A copy of a state whose tensors are on the CPU and shared with nothing"
+    return recursively_apply(lambda t: t.detach().to('cpu', copy=True), state)
 
 # %% ../nbs/07_checkpoint.ipynb #rng-state
 def rng_state()->dict:

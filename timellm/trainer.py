@@ -16,14 +16,13 @@ from fastcore.basics import patch
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
-from .checkpoint import rng_state, set_rng_state
+from .checkpoint import rng_state, set_rng_state, snapshot
 from .config import *
 from .machine import *
 from .measure import *
 from .model import *
 from .pretrained import load_backbone
 from .prompt import Prompter, ahead
-from .saver import snapshot
 from .windows import *
 
 # %% ../nbs/08_trainer.ipynb #rate-factor
