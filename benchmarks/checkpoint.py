@@ -17,7 +17,7 @@ from unittest import mock
 
 from transformers import AutoTokenizer, GPT2Config, GPT2Model
 
-from timellm.checkpoint import load_checkpoint, peek, verify
+from timellm.checkpoint import load_checkpoint, peek, snapshot, verify
 from timellm.config import make_config
 from timellm.faults import drive_at
 from timellm.folder import decide
