@@ -35,7 +35,7 @@ class Reporter:
         self.folder = folder
         self.is_main = is_main
         self.unlogged = []   # lines that the disk did not take
-        self.last_line = time.monotonic()   # when the last progress line was written
+        self.last_line = 0.   # when the last progress line was written
         self.first = None   # step at which this start of the run began
         self.after_epoch = lambda: None   # called when log and metrics have changed
     def say(self, text:str, screen:bool=True):
@@ -117,7 +117,9 @@ def status(trainer:Trainer)->str:
 def epoch(self:Reporter, trainer:Trainer):
     "A bar around the steps of an epoch"
     p = trainer.progress
-    if self.first is None: self.first = p.global_step
+    if self.first is None:
+        self.first = p.global_step
+        self.last_line = time.monotonic()
     done = p.position//trainer.windows_per_step
     title = f'epoch {p.epoch + 1}/{trainer.cfg.train_epochs}'
     with progress_bar(title, trainer.steps_per_epoch, done, self.is_main) as self.bar: yield
@@ -161,7 +163,9 @@ def judged(self:Reporter, trainer:Trainer, val:dict, test:dict, best:bool):
 def metrics(self:Reporter, progress:Progress):
     "The history of epochs as metrics.csv, one row an epoch; written anew each time, so it is complete after a resume"
     if not self.is_main: return
-    try: write_csv(pd.DataFrame(progress.history), self.folder.local/METRICS)
+    try:
+        self.folder.local.mkdir(parents=True, exist_ok=True)
+        write_csv(pd.DataFrame(progress.history), self.folder.local/METRICS)
     except OSError as e:
         self.say(f'WARNING: metrics.csv could not be written ({e}); '
             'it is made again from the checkpoint at the next epoch')

@@ -97,12 +97,14 @@ class Writer(Worker):
     def __init__(self, folder:RunFolder, # of the run
         limit:int, # step files that stay; 0: all
         say, # what happened, in words
-        on_written=lambda step: None): # called with the step of what was written
+        on_file=lambda step: None, # called with the step of each file that was written
+        on_done=lambda: None): # called when all that was waiting is written
         super().__init__(self.write, self.report)
         self.folder = folder
         self.limit = limit
         self.say = say
-        self.on_written = on_written
+        self.on_file = on_file
+        self.on_done = on_done
         self.lock = threading.Lock()
         self.waiting = {}   # 'best', 'step': (state, name of its file)
         self.longest = 0.   # seconds that writing took
@@ -121,7 +123,7 @@ class Writer(Worker):
 @patch
 def write(self:Writer):
     "Write what is waiting"
-    begun, step = time.monotonic(), None
+    begun = time.monotonic()
     while self.waiting and not self.closed:
         with self.lock:
             kind = min(self.waiting)   # 'best' before 'step'
@@ -130,10 +132,10 @@ def write(self:Writer):
         if self.closed: return
         with self.lock:
             if self.waiting.get(kind, (None,))[0] is state: del self.waiting[kind]
-        step = state['global_step']
+        self.on_file(state['global_step'])
         self.folder.rotate(self.limit)
     self.longest = max(self.longest, time.monotonic() - begun)
-    if step is not None: self.on_written(step)
+    self.on_done()
 
 # %% ../nbs/07c_saver.ipynb #mirror
 class Mirror(Worker):
@@ -154,9 +156,8 @@ class Mirror(Worker):
         self.brought = -float('inf')   # when the last step file was copied
         self.longest = 0.   # seconds that a copy took
         self.settled = set()   # (name, id) of what was read back long enough ago, at an earlier save
-    def put(self, step:int=None): # of a new save; None: there is none, log or metrics have changed
+    def put(self):
         "Have the files copied"
-        if step is not None: self.step = step
         self.ask()
     def report(self, e):
         home = self.folder.home
@@ -221,6 +222,7 @@ def bring_if_missing(self:Mirror, f:Found)->bool:
         if f.path.exists(): raise
         return False   # the writer has put a newer one in its place, and will ask for another pass
     self.seen[key] = time.monotonic(), self.step
+    self.folder.fetched.discard(key)   # it counts from now on
     return brought
 
 @patch
@@ -298,7 +300,7 @@ class Saver:
         self.folder = folder
         self.say = say
         self.mirror = Mirror(folder, limit, say) if folder.mirrored else None
-        self.writer = Writer(folder, limit, say, self.put_files)
+        self.writer = Writer(folder, limit, say, self.at_step, self.put_files)
         self.workers = [self.writer, self.mirror] if self.mirror else [self.writer]
     @property
     def longest(self): return max(w.longest for w in self.workers)   # seconds that a write or copy took
@@ -306,9 +308,12 @@ class Saver:
         best:bool, step:bool): # as which files
         "Have a state written and copied"
         self.writer.put(state, best, step)
-    def put_files(self, step:int=None): # of a new save; None: there is none
+    def at_step(self, step:int):
+        "The newest file is of this step: what the mirror reads back from now on belongs to this save"
+        if self.mirror: self.mirror.step = step
+    def put_files(self):
         "Have log, metrics and checkpoints copied"
-        if self.mirror: self.mirror.put(step)
+        if self.mirror: self.mirror.put()
     def flush(self, last:bool=False): # the run is being left: the last step file is copied as well
         "Wait until all is written and copied; `CheckpointError` if that is not possible"
         if self.mirror:

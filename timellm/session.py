@@ -89,12 +89,13 @@ def resume(self:Session):
     if state: self.load(state, d.found)
     if weights: load_trained(t.bare, weights['model'], self.cfg.resume_weights)
     notes = d.notes + self.notes_on_drive(d)
+    left_behind = self.left_behind(d.weights) if d.weights else []   # before its file may be moved aside
     moved = self.move_aside(d)
     if d.found: notes += self.keep_best(d, best)
     if t.progress.history: self.reporter.metrics(t.progress)
     if t.is_main: self.folder.clean_up(self.cfg.save_total_limit)
     self.reporter.parameters(t)
-    if d.weights: notes += self.left_behind(d.weights)
+    notes += left_behind
     if moved: notes.append(_moved_text(moved))
     for n in notes: self.say(n)
     if state: self.say_resumed(state, d.found)
@@ -108,7 +109,7 @@ def load(self:Session, state:dict, found:Found): # from `load_checkpoint`; where
     t.load_state_dict(state, found.path)
     unchanged = not found.best and state['finished'] == t.progress.finished(self.cfg)
     t.saved_step = t.progress.global_step if unchanged else -1   # a step file of this very state exists
-    if self.saver.mirror: self.saver.mirror.step = t.progress.global_step
+    self.saver.at_step(t.progress.global_step)
 
 def _moved_text(moved):
     return (f'Moved the checkpoints that this run does not go on from, or that are damaged, to {moved} '
@@ -208,6 +209,7 @@ def catch_signals(self:Session):
     if threading.current_thread() is not threading.main_thread():   # only the main thread can catch signals
         yield
         return
+    self.saving = False   # of an earlier `fit`
     old = {s: signal.signal(s, mark) for s in (signal.SIGINT, signal.SIGTERM)}
     try: yield
     finally:
