@@ -328,12 +328,14 @@ class Saver:
                 announced = True
                 self.say(f'Waiting until everything is saved in {self.folder.home} (interrupting this gives it up) ...')
             if e := w.flush(Mirror.give_up if w is self.mirror else 0): raise self.unsaved(e)
-    def close(self, seconds:float=5): # most to wait for what is under way
-        "Start nothing more; a file that is being written takes no name any more"
-        for w in self.workers: w.closed = True
-        for w in self.workers: w.close(seconds)
 
 # %% ../nbs/07c_saver.ipynb #saver-unsaved
+@patch
+def close(self:Saver, seconds:float=5): # most to wait for what is under way
+    "Start nothing more; a file that is being written takes no name any more"
+    for w in self.workers: w.closed = True
+    for w in self.workers: w.close(seconds)
+
 @patch
 def unsaved(self:Saver, e:Exception)->CheckpointError:
     "The error for a run that ends before everything is in its folder"
