@@ -154,7 +154,8 @@ _glanced = {}   # (path, size, time) of local files: the error that `verify` rai
 def glance(self:RunFolder, path)->Path:
     "As `whole`, without reading from Drive: there the file counts as whole if it can be opened"
     if on_drive(path): return Path(path)
-    s = Path(path).stat()
+    try: s = Path(path).stat()
+    except OSError as e: raise unreadable(path, e) from e   # a training that runs has just removed it
     key = str(path), s.st_size, s.st_mtime_ns
     if key not in _glanced: _glanced[key] = _error_of(path)
     if _glanced[key]: raise CheckpointError(_glanced[key])
@@ -297,10 +298,15 @@ class Decision:
     elsewhere:bool=False # `found` is in another folder than the run's
     weights:Path=None # file whose weights alone a fresh start begins with
     notes:list=field(default_factory=list) # what was passed over, and why
-    damaged:list=field(default_factory=list) # errors of the files passed over, in words
+    passed_over:list=field(default_factory=list) # of these notes those on files that are damaged, or whose best is
+    damaged:bool=False # one of the files is damaged
     differing:list=field(default_factory=list) # of `Difference`: why the path, or the newest under auto, does not fit
     refusal:str='' # why training stops before it starts
 
+    def pass_over(self, why:str):
+        "Note why a file is passed over"
+        self.passed_over.append(why)
+        self.notes.append(why)
     def keeps(self, f:Found)->bool:
         "True for a checkpoint that the run comes from; the others are moved aside"
         if not self.found or f.error: return False
@@ -321,13 +327,13 @@ def _take_newest(d, cfg, identity, whole):
                 continue
             whole(f.path)
         except CheckpointError as e:
-            d.damaged.append(str(e))
-            d.notes.append(f'passed over: {e}')
+            d.damaged = True
+            d.pass_over(f'passed over: {e}')
             continue
         if not f.meta['best'] or its_best(f, d.listed, whole):
             d.found = f
             return
-        d.notes.append(f"{f.path}: its best checkpoint (step {f.meta['best']['step']}) is no longer whole")
+        d.pass_over(f"{f.path}: its best checkpoint (step {f.meta['best']['step']}) is no longer whole")
         without_best = without_best or f
     d.found = without_best
 
@@ -361,7 +367,7 @@ def _given(folder, cfg, identity, whole, rep):
     path = resolve(how, cfg, rep)
     listed = folder.find()
     same = [f for f in listed if f.path.resolve() == path.resolve()]
-    f = same[0] if same else look(path)
+    f = Found(path, same[0].meta, same[0].error) if same else look(path)   # the path as it was given
     if f.error: raise CheckpointError(f.error)
     d = Decision(how, listed, f)
     home = experiment_folder(f.path)

@@ -140,7 +140,7 @@ def set_best(trainer:Trainer, state:dict, is_best:bool, found:list)->list: # `fo
         p.val_loss_min = loss
         p.best = mine.meta['best']
         return []
-    if loss == float('inf'): return []
+    if not loss < float('inf'): return []   # none, or not a number
     return [f'Its best validation loss {loss:.6g} is left out: the file of that epoch is not here '
         '(import the checkpoint beside it first)']
 

@@ -226,7 +226,7 @@ def resume_text(d:Decision, # from `decide`
         return f"{d.found.path} does not fit, training would stop: {'; '.join(map(str, d.differing))}"
     if d.refusal: return f'training would stop: {d.refusal}'
     text = _found_text(d, cfg, home) if d.found else _nothing_found(d)
-    return '; '.join([text, *(f'passed over: {e}' for e in d.damaged)])
+    return '; '.join([text, *d.passed_over])
 
 # %% ../nbs/08b_report.ipynb #saves-text
 def _saves_text(p, cfg, after):
