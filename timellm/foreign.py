@@ -6,7 +6,7 @@
 __all__ = ['read_foreign', 'backbone_notes', 'set_position', 'set_moments', 'set_best', 'import_checkpoint']
 
 # %% ../nbs/08d_foreign.ipynb #imports
-import re, torch, warnings
+import re, torch
 from pathlib import Path
 
 from .checkpoint import *
@@ -14,7 +14,7 @@ from .config import *
 from .folder import *
 from .model import load_trained
 from .session import *
-from .trainer import Trainer
+from .trainer import Trainer, step_quietly
 
 # %% ../nbs/08d_foreign.ipynb #unpickled
 def _unpickled(path, trust_pickle):
@@ -97,9 +97,7 @@ def set_position(trainer:Trainer, state:dict)->list: # from `read_foreign`
             f'{steps} steps an epoch: take the data, percent and batch_size that it was trained with')
     p.position = in_epoch*trainer.windows_per_step
     moves = min(p.global_step, steps*cfg.train_epochs - 1) if cfg.lradj == 'TST' else p.epoch
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')   # it is stepped without the optimizer
-        for _ in range(moves): trainer.schedule.step()
+    for _ in range(moves): step_quietly(trainer.schedule)
     return [f'It goes on at epoch {p.epoch} (completed), step {p.global_step}, learning rate {trainer.lr:g}']
 
 # %% ../nbs/08d_foreign.ipynb #set-moments
