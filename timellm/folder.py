@@ -357,7 +357,6 @@ def _auto(folder, cfg, identity, whole):
             '(they are moved aside, not deleted)')
     newest = next((f for f in d.listed if not f.error), None)
     if newest: d.differing = differences(newest.meta, cfg, identity)
-    d.notes += _moved_aside_earlier(folder, cfg, identity)
     return d
 
 # %% ../nbs/07b_folder.ipynb #decide-given
@@ -402,6 +401,7 @@ def decide(folder:RunFolder, # of the run
     if how in ('', 'none'): d = Decision('none', folder.find())
     elif how == 'auto': d = _auto(folder, cfg, identity, whole)
     else: d = _given(folder, cfg, identity, whole, rep)
+    if fetch and how == 'auto' and not d.found: d.notes += _moved_aside_earlier(folder, cfg, identity)
     if cfg.resume_weights and not d.found: d.weights = resolve(cfg.resume_weights, cfg, rep)
     return d
 
