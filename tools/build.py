@@ -145,7 +145,7 @@ def docs():
     nbdev_sidebar.__wrapped__()
     with tempfile.TemporaryDirectory() as tmp:
         site = Path(tmp)/'site'
-        shutil.copytree(proc_nbs(force=True, n_workers=1), site, ignore=shutil.ignore_patterns('_docs'))
+        shutil.copytree(proc_nbs(force=True, n_workers=2), site, ignore=shutil.ignore_patterns('_docs'))
         notebooks = list(site.rglob('*.ipynb'))
         names = {p.name: page_name(p.name) for p in notebooks}
         pages = [p.rename(p.with_name(names[p.name])) for p in notebooks]
