@@ -19,8 +19,8 @@
 #   yes            save_steps, save_minutes, save_total_limit, max_hours: when to save, how many to keep, when to stop
 #   yes            eval_batch_size, num_workers, pct_start: speed and memory only (pct_start: TST only)
 #   yes            precision: the last digits
-#   yes            project_dir, root_path, data_path, llm_path, llm_model: where things lie; data and backbone must have the
-#                  same content
+#   yes            project_dir, root_path, data_path, id_column, date_column, date_format, timezone, resample, llm_path,
+#                  llm_model: where things lie and how they are read; data and backbone must have the same content
 #   yes            task_name, model_id, des, itr, e_layers, d_layers, factor, embed, model_comment: the folder's name only:
 #                  a path reads the old folder, the new one is written
 #   yes            resume_from_checkpoint, resume_weights: where to begin
