@@ -35,13 +35,10 @@ MOVED = {   # old room: {new room: names}
         'load_backbone backbone_dims'),
     'checkpoint': dict(folder='Found look find_in find_checkpoints experiment_folder write_csv resolve config_of '
         'its_best is_ancestor inspect_text', saver='Saver Worker', foreign='read_foreign'),
-    'data': dict(table='NAMED ETT_COLUMNS data_dirs find_csv read_csv check_frame frequency select_columns '
-        'synthetic_frame content_sha256 read_data missing_rows data_shape',
-        windows='borders count_windows Windows Data '
-        'make_data load_data'),
+    'data': dict(named='NAMED ETT_COLUMNS data_dirs find_csv', table='select_columns synthetic_frame content_sha256',
+        windows='borders count_windows Windows Data make_data load_data data_shape'),
     'drive': dict(machine='only_one gpu_name machine_text'),
-    'evaluate': dict(measure='measure_windows evaluate_windows Bar progress_bar', baselines='season seasonal_naive '
-        'DLinear fit_dlinear'),
+    'evaluate': dict(measure='measure_windows evaluate_windows Bar progress_bar', baselines='seasonal_naive DLinear fit_dlinear'),
     'model': dict(machine='least_flops matmul_rate memory memory_text gpu_busy usage_text OutOfMemory within_memory '
         'pick_precision make_accelerator'),
     'panel': dict(live='LiveView'),

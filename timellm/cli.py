@@ -20,7 +20,7 @@ from .config import *
 # %% ../nbs/12_cli.ipynb #about
 ABOUT = {
     'train': 'Train a run, or go on with it.',
-    'evaluate': 'A checkpoint beside naive forecasts and DLinear, over every window of the test split.',
+    'evaluate': 'A checkpoint beside naive forecasts and DLinear, on its test split, newer rows, or another table.',
     'forecast': 'Forecast what comes after the newest rows of a CSV, with a checkpoint.',
     'run': 'Train, evaluate and forecast in one go.',
     'inspect': 'Step, epoch, best loss and config of a checkpoint, without reading its tensors.',
@@ -49,6 +49,9 @@ def setting_options()->list:
 _PATH = "checkpoint file, its folder, or an experiment's folder"
 _PATH_OR_PRESET = (f'{_PATH}; its config is used unless --preset is given. '
     'Without: the best of the experiment that the options name')
+_SCALE = ("run: values are scaled as in the training; table: by the table's own rows "
+    '[run for its own data and for rows appended to it, else table]')
+_SCALE_OF_A_FORECAST = "run: values are scaled as in the training; table: by the table's own rows [run]"
 _TRUST_PICKLE = 'read the file even if it holds more than tensors and plain types; opening it can run any program'
 
 def add_own_options(parser:HfArgumentParser, command:str)->None: # a name in `ABOUT`
@@ -58,10 +61,15 @@ def add_own_options(parser:HfArgumentParser, command:str)->None: # a name in `AB
         add('--plan', action='store_true', help='print what would be done; create nothing, load no backbone')
     if command == 'forecast':
         add('--date', default='', help='last date that the model reads [the newest]')
+        add('--scale', default='run', help=_SCALE_OF_A_FORECAST)
         add('--output', default='', help="folder for CSV and PNG [the experiment's]")
     if command == 'import':
         add('--trust_pickle', action='store_true', help=_TRUST_PICKLE)
         add('path', nargs='?', default='', help='the file')
+    if command == 'evaluate':
+        add('--split', default='', help='train, val, test or all [test of its own data, all of other data]')
+        add('--since', default='', help='measure the windows that forecast rows from this date on, instead of a split')
+        add('--scale', default='', help=_SCALE)
     if command == 'inspect': add('path', default='', help=_PATH)
     if command in ('evaluate', 'forecast'): add('path', nargs='?', default='', help=_PATH_OR_PRESET)
 
@@ -110,13 +118,14 @@ def cmd_train(o, settings):
 def cmd_evaluate(o, settings):
     from timellm.evaluate import evaluate, table_text
     from timellm.folder import config_of
-    print(table_text(evaluate(config_of(o.path, o.preset, **settings), o.path)))
+    cfg = config_of(o.path, o.preset, **settings)
+    print(table_text(evaluate(cfg, o.path, split=o.split, since=o.since, scale=o.scale)))
 
 # %% ../nbs/12_cli.ipynb #cmd-forecast
 def cmd_forecast(o, settings):
     from timellm.folder import config_of
     from timellm.forecast import forecast, forecast_text
-    f = forecast(config_of(o.path, o.preset, **settings), o.path, date=o.date)
+    f = forecast(config_of(o.path, o.preset, **settings), o.path, date=o.date, scale=o.scale)
     print(forecast_text(f, f.save(o.output)))
 
 def cmd_run(o, settings):

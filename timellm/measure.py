@@ -19,15 +19,30 @@ from .model import *
 from .prompt import Prompter, ahead
 from .windows import *
 
-# %% ../nbs/06b_measure.ipynb #error-sums
-def _error_sums(predicted, y, in_full_batch): # (B, pred_len) both; (B,) False: the published loader drops it
-    "Summed errors of a batch, (2, 2): all windows and those in full batches, squared and absolute"
+# %% ../nbs/06b_measure.ipynb #errors
+def _errors(predicted, y): # (B, pred_len) both
+    "Mean squared and mean absolute error of each window, (2, B), float64"
     error = predicted.double().cpu() - y.double()   # (B, pred_len)
-    each = torch.stack([error.square(), error.abs()]).mean(-1)   # (2, B)
-    return torch.stack([each.sum(1), (each*in_full_batch).sum(1)])
+    return torch.stack([error.square(), error.abs()]).mean(-1)
+
+# %% ../nbs/06b_measure.ipynb #sums
+class _Sums:
+    "Errors added up: of all windows, of those in full batches, of each channel"
+    def __init__(self, n_channels):
+        self.all = torch.zeros(2, 2, dtype=torch.float64)   # rows: all, in full batches; columns: squared, absolute
+        self.channels = torch.zeros(n_channels, 3, dtype=torch.float64)   # squared, absolute, windows
+    def add(self, each, in_full, channel): # (2, B); (B,) False: the published loader drops it; (B,)
+        self.all += torch.stack([each.sum(1), (each*in_full).sum(1)])
+        self.channels.index_add_(0, channel, torch.cat([each, torch.ones_like(each[:1])]).T)
+    def reduced(self, accelerator):
+        "The sums of all processes"
+        together = torch.cat([self.all.flatten(), self.channels.flatten()]).to(accelerator.device)
+        together = accelerator.reduce(together, 'sum').cpu()
+        self.all = together[:4].reshape(2, 2)
+        self.channels = together[4:].reshape(-1, 3)
 
 # %% ../nbs/06b_measure.ipynb #means
-def _means(sums, n, n_full): # from `_error_sums`; windows in each of its rows; n_full 0: no published figure
+def _means(sums, n, n_full): # (2, 2) of `_Sums`; windows in each of its rows; n_full 0: no published figure
     "What `measure_windows` returns"
     (mse, mae), (published_mse, published_mae) = sums.tolist()
     means = dict(mse=mse/n, mae=mae/n, n=n)
@@ -43,6 +58,7 @@ class _Batch(NamedTuple):
     x:torch.Tensor # (B, seq_len)
     y:torch.Tensor # (B, pred_len)
     more:tuple # what `prepare` made of x
+    channel:torch.Tensor # (B,) that each window is of
 
 @torch.no_grad()
 def measure_windows(predict, # function of windows (B, seq_len) and what `prepare` made of them; forecasts (B, pred_len)
@@ -51,26 +67,28 @@ def measure_windows(predict, # function of windows (B, seq_len) and what `prepar
     accelerator:Accelerator=None, # device, processes; None: this process's CPU
     prepare=lambda x: (), # tensors made from the windows on the CPU, ahead of time
     stride:int=1, # take every n-th window
-    on_batch=lambda done, total: None # called before each batch and at the end; may raise to stop
+    on_batch=lambda done, total: None, # called before each batch and at the end; may raise to stop
+    by_channel:bool=False # also `channels`: sums of squared and absolute errors and windows, (channels, 3)
 )->dict: # published: without the last partial batch of `batch_size`
     "`mse`, `mae` over the `n` windows taken; with stride 1 also `published_mse`, `published_mae`, `published_n`"
     a = accelerator or _ALONE
     index = torch.arange(0, len(windows), stride)
     n, n_full = len(index), len(index)//cfg.batch_size*cfg.batch_size   # n_full: in full batches
-    sums = torch.zeros(2, 2, dtype=torch.float64)   # as `_error_sums`
+    sums = _Sums(windows.n_channels)
     batches = index.split(cfg.eval_batch_size*a.num_processes)
     def make(batch):
         i = batch[a.process_index::a.num_processes]
         x, y = windows[i]
-        return _Batch(i < n_full, x, y, prepare(x) if len(x) else ())
+        return _Batch(i < n_full, x, y, prepare(x) if len(x) else (), windows.channel(i))
     for done, b in enumerate(ahead(batches, make)):
         on_batch(done, len(batches))
         if not len(b.x): continue
         predicted = predict(*(t.to(a.device) for t in (b.x, *b.more)))   # (B, pred_len)
-        sums += _error_sums(predicted, b.y, b.in_full)
+        sums.add(_errors(predicted, b.y), b.in_full, b.channel)
     on_batch(len(batches), len(batches))
-    if a.num_processes > 1: sums = a.reduce(sums.to(a.device), 'sum').cpu()
-    return _means(sums, n, 0 if stride > 1 else n_full)
+    if a.num_processes > 1: sums.reduced(a)
+    means = _means(sums.all, n, 0 if stride > 1 else n_full)
+    return dict(means, channels=sums.channels) if by_channel else means
 
 # %% ../nbs/06b_measure.ipynb #evaluate-windows
 def evaluate_windows(model:TimeLLM, # not wrapped

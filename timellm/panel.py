@@ -25,7 +25,8 @@ from .machine import least_flops, matmul_rate
 from .model import count_patches
 from .pretrained import backbone_dims
 from .report import plan, plan_text
-from .table import Shape, data_shape, find_csv
+from .named import find_csv
+from .windows import Shape, data_shape
 
 # %% ../nbs/11_panel.ipynb #default-preset
 def default_preset()->str:
@@ -38,12 +39,18 @@ _FRONT = dict(
     data='Data', data_path='CSV file', resume_from_checkpoint='Resume from',
     batch_size='Batch size', train_epochs='Epochs')
 _FOLDED = dict(
+    target='Target', date_column='Date column', date_format='Dates', id_column='Id column', resample='Resample',
     llm_model='Backbone', llm_layers='Layers', seq_len='Rows read', pred_len='Rows forecast',
     save_steps='Save every', save_total_limit='Keep', patience='Patience', model_comment='Comment')
 _LABELS = {**_FRONT, **_FOLDED}
 _TYPES = {f.name: f.type for f in fields(Config) if f.name in _LABELS}
 _HINTS = dict(
     data_path='only for custom, or your copy of a named set',
+    target='the last column',
+    date_column='date, ds, timestamp, ...',
+    date_format='dayfirst, monthfirst, %d.%m.%y, ...',
+    id_column='of a long table: unique_id',
+    resample='1h mean 3',
     resume_from_checkpoint='auto, none, or a path',
     llm_model='GPT2, smollm2, a hub id, a folder, none')
 
@@ -254,7 +261,7 @@ def lay_out(self:Panel):
     for n, w in self.fields.items():
         row[n] = W.HBox([w, self.notes[n]])
     folded = W.VBox([row[n] for n in _FOLDED])
-    self.folded = W.Accordion([folded], titles=['Backbone, window, saving, patience'], selected_index=None)
+    self.folded = W.Accordion([folded], titles=['Table, backbone, window, saving, patience'], selected_index=None)
     front = [row[n] for n in ['preset', *_FRONT]]
     front.insert(3, self.found)   # below the data, above the path that it fills
     self.widget = W.VBox([*front, self.folded, self.cpu, self.info])
@@ -321,6 +328,8 @@ def config(self:Panel)->Config:
     return cfg
 
 # %% ../nbs/11_panel.ipynb #shape
+_OF_THE_TABLE = [*GROUPS['Data'].split(), 'seq_len', 'pred_len']   # what a `Shape` depends on
+
 def file_stamp(cfg:Config # uses data, root_path, data_path
 )->tuple:
     "Size and time of the file that the data is in; nothing where there is none"
@@ -333,7 +342,7 @@ def file_stamp(cfg:Config # uses data, root_path, data_path
 @patch
 def shape(self:Panel, cfg:Config)->Shape:
     "`data_shape`, read once for each table"
-    key = cfg.data, cfg.root_path, cfg.data_path, cfg.features, cfg.target, file_stamp(cfg)
+    key = (*(getattr(cfg, n) for n in _OF_THE_TABLE), file_stamp(cfg))
     if key not in self.shapes: self.shapes[key] = data_shape(cfg)
     return self.shapes[key]
 

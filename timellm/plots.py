@@ -21,7 +21,7 @@ class Picture(Figure):
         return png.getvalue()
 
 # %% ../nbs/10_plots.ipynb #draw-channel
-def _draw_channel(ax, f, name):
+def _draw_channel(ax, f, name, title): # f: has past, forecast, truth, naive; name: of their column
     "One channel's panel of `plot_forecast`"
     from_cut_off = lambda t: pd.concat([f.past.tail(1), t])[name]   # lines begin at the last known value
     past = f.past[name].tail(4*len(f.forecast))
@@ -30,21 +30,21 @@ def _draw_channel(ax, f, name):
     if len(f.truth): ax.plot(from_cut_off(f.truth), 'k:', lw=1, label='truth')
     ax.plot(from_cut_off(f.forecast), color='tab:blue', lw=1.5, label='forecast')
     ax.axvline(f.past.index[-1], color='grey', lw=.8, ls='--')
-    ax.set_title(name, fontsize=9, loc='left', parse_math=False)
+    ax.set_title(title, fontsize=9, loc='left', parse_math=False)
     ax.tick_params(labelsize=7)
 
 # %% ../nbs/10_plots.ipynb #plot-forecast
-def plot_forecast(f, # a `Forecast`, or what has its past, forecast, truth, naive and title
+def plot_forecast(f, # a `Forecast`, or what has past, forecast, truth, naive and title
     most:int=16 # channels shown
 )->Picture:
     "A panel for each channel: past, truth, forecast, cut-off, seasonal naive"
-    channels = list(f.forecast.columns)
+    channels = [(part, c) for part in getattr(f, 'parts', [f]) for c in part.forecast.columns]
     shown = channels[:most]
     cols = 1 if len(shown) < 4 else 2
     rows = math.ceil(len(shown)/cols)
     fig = Picture(figsize=(6.5*cols, .8 + 2.2*rows), layout='constrained')
     axes = fig.subplots(rows, cols, squeeze=False).flat
-    for name, ax in zip(shown, axes): _draw_channel(ax, f, name)
+    for (part, name), ax in zip(shown, axes): _draw_channel(ax, part, name, getattr(part, 'id', '') or name)
     for ax in fig.axes[len(shown):]: ax.remove()   # an odd number of channels in two columns
     fig.legend(*fig.axes[0].get_legend_handles_labels(), loc='outside lower center', ncols=4, fontsize=8)
     title = f.title
