@@ -436,6 +436,7 @@ def _rules(times):
     for grid in _grids(times):
         rule = _fit(grid, times.of(grid))
         if rule is None: continue
+        if rule.grid.parts > 2 and 3*rule.cost > len(times.wall): continue   # a pattern with more holes than sense
         found.append(rule)
         if rule.cost == 0 and len(times.wall) > _FEW: break
     return sorted(found, key=lambda rule: rule.cost)
@@ -527,7 +528,7 @@ class Calendar:
         if self.counter: return pd.Index(int(last) + int(self.days)*steps, name='date')
         zone = self.dates.tz
         last = pd.Timestamp(last)
-        if zone and not last.tz: last = last.tz_localize(zone)
+        if zone: last = last.tz_convert(zone) if last.tz else last.tz_localize(zone)
         time = _Times(pd.DatetimeIndex([last])).of(self.rule.grid)[0]
         return _as_index(self.rule.next_times(time, n), self.rule.grid.wall, zone)
 
@@ -552,7 +553,7 @@ def _strange_note(name, dates, rule):
     n = len(rule.strange)
     examples = ', '.join(_short(dates[i]) for i in rule.strange[:3])
     if n > 3: examples += ', ...'
-    return [f'{_rows(n)} of {len(dates)} beside the rule {name!r} ({examples}): kept as they are, '
+    return [f'the dates of {_rows(n)} of {len(dates)} are not those of the rule {name!r}: {examples}. They are kept, '
         'and future dates follow the rule']
 
 def _jitter_note(name, before, after):
@@ -672,7 +673,7 @@ def step_days(name:str # pandas' name of a step (h, B, QS-JAN), or `month`
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')   # names that pandas is about to drop
         try: dates = pd.date_range('2000-01-03', periods=21, freq=name)
-        except (ValueError, TypeError, OverflowError): return 0
+        except (ValueError, TypeError, ArithmeticError): return 0
     if len(dates) < 21: return 0
     return max(0, (dates[-1] - dates[0])/pd.Timedelta(days=20))
 
@@ -723,7 +724,7 @@ def _ends(labels, step):
     "When the first step begins, and when the last one ends"
     first, last = labels[0], labels[-1]
     one, day = to_offset(step), pd.Timedelta(days=1)
-    by_end = re.match(r'\d*(W|B?[MQY]E|SME)', step)
+    by_end = re.match(r'\d*(W|B?[MQYA](?!S)|SM(?!S))', step)
     if by_end: first = (first - one).normalize() + day
     if by_end or step.endswith('B'): return first, last.normalize() + day
     return first, last + one
