@@ -36,6 +36,13 @@ def _as_index(times, wall, zone): # the inverse
     if not wall: return dates.tz_localize('UTC').tz_convert(zone)
     return dates.tz_localize(zone, ambiguous=np.ones(len(dates), bool), nonexistent='shift_forward')
 
+def _check_years(dates, name):
+    "`TimeLLMError` for dates at the ends of what nanoseconds can count"
+    first, last = dates[0], dates[-1]
+    if first.year >= 1678 and last.year <= 2261: return
+    raise TimeLLMError(f'{name}: the dates go from {first} to {last}; the years 1678 to 2261 can be counted here '
+        '(in nanoseconds). Correct them, or number the rows instead')
+
 def _checked_days(days): # whole days since 1970
     if np.abs(days).max(initial=0) >= _LIMIT:
         raise TimeLLMError('dates after the year 2261 are out of reach (they are counted in nanoseconds): '
@@ -403,7 +410,7 @@ def _any_slots(times, step):
 def _learned_weeks(times, step): # nanoseconds of the wall; all distances are multiples of `step`
     "Patterns of the day and the week; none where too few rows are there to learn from"
     if step == 0 or _WEEK % step or _WEEK//step > _MOST_SLOTS: return
-    weeks = (times[-1] - times[0])/_WEEK
+    weeks = (int(times[-1]) - int(times[0]))/_WEEK
     if _DAY % step == 0: yield from _same_hours(times, step)
     if weeks >= 2: yield from _any_slots(times, step)
 
@@ -657,6 +664,7 @@ def read_calendar(dates:pd.Index, # rising: DatetimeIndex, or whole numbers that
     "The simplest rule that explains the dates; `TimeLLMError` if there is none"
     if len(dates) < 2: raise TimeLLMError(f'{name} has {_rows(len(dates))}: a step in time needs 2 or more')
     if not isinstance(dates, pd.DatetimeIndex): return _counter_calendar(dates, name)
+    _check_years(dates, name)
     dates = dates.as_unit('ns').rename('date')
     found, rules = _explained(dates)
     if not rules: raise _irregular(name, dates)
@@ -756,6 +764,7 @@ def _check_step(frame, rule, name):
     if not isinstance(frame.index, pd.DatetimeIndex):
         raise TimeLLMError(f'{start} needs dates, and the rows are numbered: leave resample empty')
     if len(frame) < 2: raise TimeLLMError(f'{start} needs 2 rows or more, there is {len(frame)}')
+    _check_years(frame.index, name)
     distances = np.diff(_Times(frame.index).real)/_DAY
     step = step_days(rule.step)
     n = distances.sum()/step
