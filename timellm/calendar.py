@@ -742,8 +742,8 @@ def _covered(dates, labels, rule):
     dates = _naive(dates, rule.step)
     begin, end = _ends(_naive(labels, rule.step), rule.step)
     usual = pd.Series(dates).diff().median()
-    first = rule.how == 'last' or dates[0] < begin + usual
-    return bool(first), bool(dates[-1] + usual >= end)
+    first = rule.how == 'last' or dates[0] - begin < usual
+    return bool(first), bool(end - dates[-1] <= usual)
 
 # %% ../nbs/03d_calendar.ipynb #fill
 def _runs_of(empty): # (steps,) of bool
