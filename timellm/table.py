@@ -135,7 +135,7 @@ def _date_note(column):
 # %% ../nbs/03e_table.ipynb #counters
 def _counts_rows(column):
     "Does it hold 0, 1, 2, ... or 1, 2, 3, ...?"
-    numbers = _as_numbers(column)
+    numbers = pd.to_numeric(column, errors='coerce').to_numpy()
     if not len(numbers) or numbers[0] not in (0, 1): return False
     return bool((numbers == np.arange(len(numbers)) + numbers[0]).all())
 

@@ -32,13 +32,13 @@ def borders(cfg:Config, # uses data, seq_len, percent
     n_rows:int # rows in the file, or of a series
 )->dict:
     "The `Span` of each split, and under `fit` that of the scaler, as published"
-    train_end, val_end, test_end = named_borders(cfg.data, n_rows)
-    used = max(train_end - cfg.seq_len, 0)*cfg.percent//100 + cfg.seq_len
+    end = named_borders(cfg.data, n_rows)
+    used = max(end.train - cfg.seq_len, 0)*cfg.percent//100 + cfg.seq_len
     return dict(
         train=Span(0, used),
-        val=Span(train_end - cfg.seq_len, val_end),
-        test=Span(val_end - cfg.seq_len, test_end),
-        fit=Span(0, train_end))
+        val=Span(end.train - cfg.seq_len, end.val),
+        test=Span(end.val - cfg.seq_len, end.test),
+        fit=Span(0, end.train))
 
 # %% ../nbs/03g_windows.ipynb #window-counts
 def _present(span, n_rows):
@@ -100,13 +100,13 @@ class Windows:
     ):
         self.seq_len = seq_len
         size = seq_len + pred_len
-        rows = torch.tensor([len(c) for c in channels])   # (channels,)
+        rows = torch.tensor([len(c) for c in channels], dtype=torch.long)   # (channels,)
         counts = (rows - size + 1).clamp(min=0)   # (channels,)
         self.ends = counts.cumsum(0)   # (channels,), one after the last window of each
         self.shift = (rows.cumsum(0) - rows) - (self.ends - counts)   # (channels,), from a window to its first value
         values = torch.cat([*channels, torch.zeros(size)])   # so that there is a view without any window, too
         self.view = values.unfold(0, size, 1)   # (values, window), no copy
-    def __len__(self): return int(self.ends[-1])
+    def __len__(self): return int(self.ends[-1]) if len(self.ends) else 0
     @property
     def n_channels(self)->int: return len(self.ends)
     def channel(self, i:torch.Tensor): # (B,) window numbers
