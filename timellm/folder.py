@@ -20,6 +20,7 @@ from fastcore.basics import patch
 from .checkpoint import *
 from .config import *
 from .drive import check_project, on_drive, work_dir
+from .prompt import describe
 
 # %% ../nbs/07b_folder.ipynb #names-code
 BEST = 'checkpoint'
@@ -269,12 +270,21 @@ def config_of(path='', # checkpoint file or folder; empty: the config that prese
     preset:str='', # name in `PRESETS`; given: it counts, not the checkpoint's config
     **settings # values that replace those of the checkpoint
 )->Config:
-    "The config that a checkpoint was trained with, settings replaced"
+    "The config that a checkpoint was trained with, settings replaced; with `data` or `data_path` another table's"
     cfg = make_config(preset, **settings)
     if preset or not path: return cfg
     values = peek(resolve(path, cfg))['config']
-    if 'data_path' in settings: values['root_path'] = ''
+    if 'data_path' in settings or 'data' in settings: values |= _other_data(values, settings)
     return make_config(**{**values, **settings})
+
+_HOW_READ = 'id_column date_column date_format timezone resample'.split()
+
+def _other_data(values, settings): # of a checkpoint; given by the user
+    "Settings for another table; the prompts stay as they were trained"
+    trained = make_config(**{n: v for n, v in values.items() if n in ('data', 'data_path', 'prompt', 'description')})
+    other = dict(root_path='', description=describe(trained))
+    if 'data' not in settings: return dict(other, data='custom')   # read as the run's own table is
+    return dict(other, data_path='', target='', **dict.fromkeys(_HOW_READ, ''))
 
 # %% ../nbs/07b_folder.ipynb #is-ancestor
 def is_ancestor(old:dict, # meta of a checkpoint
@@ -420,7 +430,7 @@ def _supersede_in(folder, keeps):
     moved = [f.path if f.best else f.path.parent for f in find_in(folder) if not keeps(f)]
     if not moved: return None
     to = _new_folder(folder)
-    made_from_them = [*folder.glob(EVALUATION), *folder.glob('forecast_*')]
+    made_from_them = [*folder.glob('evaluation*.csv'), *folder.glob('forecast_*')]
     for p in [*dict.fromkeys(moved), *made_from_them]: os.replace(p, to/p.name)
     return to
 

@@ -23,7 +23,6 @@ from .machine import *
 from .measure import progress_bar
 from .model import count_trainable
 from .pretrained import backbone_dims
-from .table import *
 from .trainer import *
 from .windows import *
 
@@ -79,8 +78,7 @@ def parameters(self:Reporter, trainer:Trainer):
     self.say(f'{_backbone_text(trainer)}; {trainer.n_trained:,} trained weights')
     precision = a.mixed_precision.replace('no', 'fp32')
     self.say(f'Device: {a.device}, precision {precision}, {a.num_processes} process(es)')
-    if gaps := missing_rows(trainer.data.dates):
-        self.say(f'NOTE: {gaps} rows of the data are missing in time; windows run over such gaps as if there were none')
+    for note in trainer.data.notes: self.say(f'NOTE: {note}')
     self.say(_data_text(trainer))
 
 # %% ../nbs/08b_report.ipynb #status
@@ -189,8 +187,9 @@ def plan(cfg:Config, # the run
     shape:Shape=None # from `data_shape`, to save reading the data again
 )->Plan:
     "Sizes of a run"
-    rows, channels, source, *_ = shape or data_shape(cfg)
-    windows = count_windows(cfg, rows, channels, source)
+    shape = shape or data_shape(cfg)
+    source = shape.source
+    windows = count_windows(cfg, shape.lengths or shape.rows, shape.channels, source)
     steps = windows['train']//cfg.batch_size
     total = steps*cfg.train_epochs
     d_llm, vocab = backbone_dims(cfg)
@@ -263,13 +262,12 @@ def plan_text(cfg:Config, # the run
     decision:Decision=None # from `decide`
 )->str:
     "The plan of a run as lines of text; `CheckpointError` where `resume_from_checkpoint` leads nowhere"
-    shape = Shape(*(shape or data_shape(cfg)))
+    shape = shape or data_shape(cfg)
     p = plan(cfg, shape)
     d = decision or decide(p.folder, cfg, Identity(data=shape.sha256))
-    gaps = f'; {shape.missing} rows are missing in time, windows run over such gaps' if shape.missing else ''
     thin = f'; between epochs with eval_stride {cfg.eval_stride}' if cfg.eval_stride > 1 else ''
     kept = f'the newest {cfg.save_total_limit}' if cfg.save_total_limit else 'all'
-    rows = dict(directory=p.folder.home, data=f'{p.source}{gaps}')
+    rows = dict(directory=p.folder.home, data=p.source)
     rows['train'] = (f'{p.train:,} windows, {p.steps_per_epoch} steps per epoch of {cfg.batch_size} windows, '
         'the last partial batch dropped')
     rows['validation'] = _batches(p.val, cfg.eval_batch_size) + thin
@@ -280,4 +278,6 @@ def plan_text(cfg:Config, # the run
     rows['checkpoint'] = _size_text(p)
     rows['space'] = _space_text(p, cfg, d.listed)
     rows['resume'] = resume_text(d, cfg, p.folder.home)
-    return '\n'.join(f'{k:11} {v}' for k, v in rows.items())
+    lines = [(k, v) for k, v in rows.items()]
+    lines[2:2] = [('NOTE', note) for note in shape.notes]   # below the data
+    return '\n'.join(f'{k:11} {v}' for k, v in lines)

@@ -23,7 +23,6 @@ from .machine import OutOfMemory, gpu_name, only_one
 from .model import load_trained
 from .report import Reporter
 from .saver import Saver
-from .table import frequency
 from .trainer import *
 
 # %% ../nbs/08c_session.ipynb #session-class
@@ -63,7 +62,8 @@ def about(self:Session)->dict:
     "What a checkpoint holds besides the state: which run it is of"
     t, d = self.trainer, self.trainer.data
     data = dict(source=d.source, sha256=d.sha256, columns=d.columns)
-    data['freq'] = frequency(d.dates)
+    data |= dict(freq=d.calendar.name, days=d.calendar.days)   # of the step
+    data |= dict(lengths=d.table.lengths, keys=list(d.table.keys))   # rows of each series; of a long table: its columns
     data['mean'] = d.mean.tolist()
     data['std'] = d.std.tolist()
     backbone = identify(t.bare.backbone)
