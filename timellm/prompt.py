@@ -21,6 +21,12 @@ PAPER_DESCRIPTION = ('The Electricity Transformer Temperature (ETT) is a crucial
 DESCRIPTIONS = {
     'ETTh1': 'Hourly load and oil temperature of an electricity transformer in China.',
     'ETTh2': 'Hourly load and oil temperature of a second electricity transformer in China.',
+    'ETTm1': 'Load and oil temperature of an electricity transformer in China, every 15 minutes.',
+    'ETTm2': 'Load and oil temperature of a second electricity transformer in China, every 15 minutes.',
+    'weather': 'Readings of a weather station in Germany in 2020, every 10 minutes.',
+    'ECL': 'Hourly electricity consumption of a customer in Portugal.',
+    'traffic': 'Hourly road occupancy at a sensor on a freeway around San Francisco, from 0 to 1.',
+    'ILI': 'Weekly numbers of patients with influenza-like illness in the United States.',
     'seattle': 'Daily weather measured in Seattle: precipitation, highest and lowest temperature, wind.',
     'synthetic': 'A generated hourly series with a daily and a weekly wave.',
     'custom': 'One column of a measured time series.'}
