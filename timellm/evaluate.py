@@ -134,40 +134,6 @@ def _measured_text(cfg, split, since):
     if since: return f'windows that forecast rows since {since}'
     return 'all windows' if split == 'all' else f'{split} split'
 
-# %% ../nbs/09b_evaluate.ipynb #opponents-of
-def _opponents(table, cfg, scale, kin, on_batch):
-    "The baselines of a table, and notes on them"
-    cycles = table.longest.calendar.cycles
-    try: data = split_table(table, cfg, scale)
-    except TimeLLMError as e: return naive_opponents(cycles, _nothing(cfg), cfg), [f'DLinear is left out: {e}']
-    notes = []
-    if kin != OWN:
-        notes.append("DLinear has learned from this table's own training part, its first "
-            f'{series_spans(cfg, max(table.lengths))["fit"].stop:,} rows; the checkpoint has not')
-    return opponents(data, cfg, on_batch), notes
-
-def _nothing(cfg): return Windows([], cfg.seq_len, cfg.pred_len)
-
-# %% ../nbs/09b_evaluate.ipynb #table-rows
-def _series_rows(name, sums, channels): # from `measure_windows` with `by_channel`
-    "A dict for each series with a window"
-    rows = zip(channels, sums.tolist())
-    return [dict(forecast=name, series=c, mse=s/n, mae=a/n, n=int(n)) for c, (s, a, n) in rows if n]
-
-def _rows(loaded, cfg, windows, others, channels): # others: of `Opponent`; channels: names, of a long table only
-    "A dict for Time-LLM and each opponent: `forecast` and what `measure_windows` gives; then those of each series"
-    model, accelerator = loaded.model, loaded.accelerator
-    by_channel = bool(channels)
-    with progress_bar('Time-LLM', show=accelerator.is_main_process) as bar:
-        errors = evaluate_windows(model, windows, loaded.prompter, cfg, accelerator, on_batch=bar.reached,
-            by_channel=by_channel)
-    name = 'Time-LLM' if model.backbone else 'Time-LLM without LLM'
-    rows = [dict(forecast=name, **errors)]
-    for o in others: rows.append(dict(forecast=o.name, **measure_windows(o.predict, windows, cfg, by_channel=by_channel)))
-    if not by_channel: return rows
-    of_series = [r for row in rows for r in _series_rows(row['forecast'], row.pop('channels'), channels)]
-    return [dict(row, series='') for row in rows] + of_series
-
 # %% ../nbs/09b_evaluate.ipynb #as-trained
 def _as_trained(cfg, loaded):
     "The config with the checkpoint's `percent`; `ConfigError` for an `eval_stride` that would not be honoured"
@@ -195,6 +161,66 @@ def _known_settings(loaded):
     trained = loaded.state['config']
     return {n: trained[n] for n in ('data', 'data_path', 'prompt', 'description') if n in trained}
 
+# %% ../nbs/09b_evaluate.ipynb #measurement
+class _Measurement(NamedTuple):
+    "A checkpoint and what it is measured on"
+    loaded:LoadedModel
+    cfg:Config # with the checkpoint's `percent`
+    table:Table
+    kin:str # from `kinship`
+    split:str # or all
+    scale:Scale # of the table's channels
+    windows:Windows
+    notes:list
+
+def _measurement(cfg, path, df, split, since, scale): # as `evaluate`
+    "The `_Measurement` of a checkpoint; `TimeLLMError` where there is nothing to measure"
+    if split and split not in MEASURED: raise ConfigError([f"split={split!r}: accepted are {', '.join(MEASURED)}"])
+    table, loaded = selected_table(cfg, df), load_model(cfg, path)
+    cfg, known = _as_trained(cfg, loaded), loaded.state['data']
+    kin = kinship(table, known)
+    notes = notes_of(table, cfg)
+    if kin != OWN: notes += [f'this is {kin}', *fit_notes(loaded, cfg, table)]
+    split = split or ('test' if kin == OWN else 'all')
+    how = scale or ('table' if kin == OTHER else 'run')
+    scale, more = scale_for(known, table.channels, own_scale(table, cfg), how)
+    windows = windows_of(scaled_channels(table, scale), _spans(table, cfg, split, since), cfg)
+    if len(windows): return _Measurement(loaded, cfg, table, kin, split, scale, windows, notes + more)
+    raise TimeLLMError(f'{table.name} has no window of {cfg.seq_len} + {cfg.pred_len} rows: '
+        f'{_measured_text(cfg, split, since)}')
+
+# %% ../nbs/09b_evaluate.ipynb #opponents-of
+def _opponents(m, on_batch): # `_Measurement`
+    "The baselines of a table, and notes on them"
+    cycles = m.table.longest.calendar.cycles
+    try: data = split_table(m.table, m.cfg, m.scale)
+    except TimeLLMError as e: return naive_opponents(cycles, _nothing(m.cfg), m.cfg), [f'DLinear is left out: {e}']
+    found = opponents(data, m.cfg, on_batch)
+    if m.kin == OWN: return found, []
+    fit = series_spans(m.cfg, max(m.table.lengths))['fit'].stop
+    return found, [f"DLinear has learned from this table's own training part, its first {fit:,} rows"]
+
+def _nothing(cfg): return Windows([], cfg.seq_len, cfg.pred_len)
+
+# %% ../nbs/09b_evaluate.ipynb #table-rows
+def _series_rows(name, sums, channels): # from `measure_windows` with `by_channel`
+    "A dict for each series with a window"
+    rows = zip(channels, sums.tolist())
+    return [dict(forecast=name, series=c, mse=s/n, mae=a/n, n=int(n)) for c, (s, a, n) in rows if n]
+
+def _rows(m, others): # `_Measurement`; of `Opponent`
+    "A dict for Time-LLM and each opponent: `forecast` and what `measure_windows` gives; then those of each series"
+    model, prompter, accelerator, *_ = m.loaded
+    by_series = dict(by_channel=bool(m.table.keys))
+    with progress_bar('Time-LLM', show=accelerator.is_main_process) as bar:
+        errors = evaluate_windows(model, m.windows, prompter, m.cfg, accelerator, on_batch=bar.reached, **by_series)
+    name = 'Time-LLM' if model.backbone else 'Time-LLM without LLM'
+    rows = [dict(forecast=name, **errors)]
+    for o in others: rows.append(dict(forecast=o.name, **measure_windows(o.predict, m.windows, m.cfg, **by_series)))
+    if not m.table.keys: return rows
+    of_series = [r for row in rows for r in _series_rows(row['forecast'], row.pop('channels'), m.table.channels)]
+    return [dict(row, series='') for row in rows] + of_series
+
 # %% ../nbs/09b_evaluate.ipynb #evaluate
 def evaluate(cfg:Config, # the run; of a checkpoint alone: `config_of`
     path='', # checkpoint file or folder; empty: the experiment's best
@@ -204,33 +230,24 @@ def evaluate(cfg:Config, # the run; of a checkpoint alone: `config_of`
     scale:str='' # run or table; empty: the run's for its own data and for rows appended to it, else the table's
 )->pd.DataFrame: # forecast, mse, mae, windows, published_mse, published_mae, published_windows; of a long table: series
     "Errors of Time-LLM and each baseline, a row each; `CheckpointError` as `load_model`"
-    if split and split not in MEASURED: raise ConfigError([f"split={split!r}: accepted are {', '.join(MEASURED)}"])
-    table, loaded = selected_table(cfg, df), load_model(cfg, path)
-    cfg, known = _as_trained(cfg, loaded), loaded.state['data']
-    kin = kinship(table, known)
-    split = split or ('test' if kin == OWN else 'all')
-    scale, notes = scale_for(known, table.channels, own_scale(table, cfg), scale or ('table' if kin == OTHER else 'run'))
-    windows = windows_of(scaled_channels(table, scale), _spans(table, cfg, split, since), cfg)
-    what = _measured_text(cfg, split, since)
-    if not len(windows): raise TimeLLMError(f'{table.name} has no window of {cfg.seq_len} + {cfg.pred_len} rows: {what}')
-    main = loaded.accelerator.is_main_process
-    with progress_bar('DLinear', show=main) as bar: others, more = _opponents(table, cfg, scale, kin, bar.reached)
-    names = table.channels if table.keys else []
-    result = pd.DataFrame(_rows(loaded, cfg, windows, others, names))
-    result = result.rename(columns=dict(n='windows', published_n='published_windows'))
-    if since or split == 'all': result = result.drop(columns=[c for c in result if c.startswith('published')])
-    if not main: return result
-    print(f"{loaded.path}: step {loaded.state['global_step']}, {what} of {table.name}", flush=True)
-    own_notes = [f'this is {kin}'] if kin != OWN else []
-    for n in [*notes_of(table, cfg), *own_notes, *fit_notes(loaded, cfg, table), *notes, *more]: print(f'NOTE: {n}')
-    write_csv(result, experiment_folder(loaded.path)/_file_name(table, kin, split, since))
+    m = _measurement(cfg, path, df, split, since, scale)
+    main = m.loaded.accelerator.is_main_process
+    with progress_bar('DLinear', show=main) as bar: others, more = _opponents(m, bar.reached)
+    what = _measured_text(m.cfg, m.split, since)
+    if main:
+        print(f"{m.loaded.path}: step {m.loaded.state['global_step']}, {what} of {m.table.name}", flush=True)
+        for n in m.notes + more: print(f'NOTE: {n}')
+    result = pd.DataFrame(_rows(m, others)).rename(columns=dict(n='windows', published_n='published_windows'))
+    published = [c for c in result if c.startswith('published')]
+    if since or m.split == 'all': result = result.drop(columns=published)
+    if main: write_csv(result, experiment_folder(m.loaded.path)/_file_name(m, since))
     return result
 
-def _file_name(table, kin, split, since):
+def _file_name(m, since): # `_Measurement`
     "Of the table of errors"
-    if kin == OWN and split == 'test' and not since: return EVALUATION
-    of = f'since {since}' if since else split
-    parts = [Path(EVALUATION).stem, Path(table.name).stem, of]
+    if m.kin == OWN and m.split == 'test' and not since: return EVALUATION
+    of = f'since {since}' if since else m.split
+    parts = [Path(EVALUATION).stem, Path(m.table.name).stem, of]
     return '_'.join(re.sub(r'\W+', '_', p) for p in parts) + '.csv'
 
 # %% ../nbs/09b_evaluate.ipynb #verdict
@@ -266,7 +283,7 @@ def _series_text(table, most=10):
     "The MSE of each series, those that Time-LLM forecasts worst first"
     if 'series' not in table: return []
     by = table[table.series != ''].pivot_table(index='series', columns='forecast', values='mse')
-    by = by[all_windows(table).forecast].sort_values(table.forecast[0], ascending=False)
+    by = by[all_windows(table).forecast].sort_values(table.forecast.iloc[0], ascending=False)
     head = f'MSE of the {len(by)} series, the largest first' if len(by) <= most else f'MSE of {most} of {len(by)} series'
     return [f'{head}:', by.head(most).round(6).rename_axis(None).rename_axis(None, axis=1).to_string()]
 

@@ -83,8 +83,9 @@ def future_dates(calendar:Calendar, # of a series
 def _note_gaps(calendar, n, cfg): # n: rows before the forecast
     "A note on rows that are missing in time among those that are read and forecast, if any"
     dates = calendar.dates[max(n - cfg.seq_len, 0):n + cfg.pred_len]
-    gaps = calendar.between(dates[0], dates[-1]) - len(dates)
-    if gaps <= 0: return []
+    on_time = calendar.after(dates[0], len(dates) - 1)
+    if not len(on_time) or dates[-1] <= on_time[-1]: return []
+    gaps = int(calendar.after(dates[0], 2*calendar.missing + len(dates)).searchsorted(dates[-1])) + 2 - len(dates)
     return [f'among the {cfg.seq_len} rows that the model reads and the {cfg.pred_len} that it forecasts '
         f'{gaps} are missing in time; it takes them as if there were no gap']
 

@@ -9,6 +9,7 @@ __all__ = ['DATE_NAMES', 'ID_NAME', 'synthetic_frame', 'Raw', 'read_raw', 'selec
 # %% ../nbs/03e_table.ipynb #imports
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np, pandas as pd
@@ -206,9 +207,9 @@ def _id_like(raw, keys):
         return few and frame[c].nunique() >= repeats and not frame.duplicated([dates, c]).any()
     return [c for c in frame.columns if c not in keys and tells_apart(c)]
 
-def _check_rising(raw, dates, column):
+def _check_rising(raw, dates, column, may_repeat=False):
     "Each date is later than the one before"
-    wrong = dates[1:] <= dates[:-1]
+    wrong = dates[1:] < dates[:-1] if may_repeat else dates[1:] <= dates[:-1]
     if not wrong.any(): return
     i = int(wrong.argmax()) + 1
     cell, before = (_short(raw.cell(k, column)) for k in (i, i - 1))
@@ -255,14 +256,17 @@ def _series_of(id, values, where, cfg, name): # values: indexed by date, rising
         notes.append(note)
         where = lambda i: f'date {values.index[i]}'   # the rows are no longer those of the file
     if len(values) < 2: raise TimeLLMError(f'{name} has {len(values)} row: a step from row to row takes two')
-    calendar = read_calendar(values.index, name)
+    calendar = read_calendar(values.index.unique(), name)
+    if double := int(values.index.duplicated().sum()):
+        calendar = replace(calendar, dates=values.index)
+        notes.append(f'{double} rows repeat the date of the row before, and are kept as published')
     return Series(id, _snapped(values, calendar), calendar, where), notes + calendar.notes
 
 # %% ../nbs/03e_table.ipynb #wide
 def _wide(raw, dates, column, columns, cfg):
     "The `Table` of a wide table"
     numbers = _read_numbers(raw, columns, column)
-    _check_rising(raw, dates.index, column)
+    _check_rising(raw, dates.index, column, may_repeat=cfg.data == 'weather')   # the published file has a row twice
     def where(i): return f'{raw.where(i)}, date {_short(raw.cell(i, column))}'
     series, notes = _series_of('', numbers.set_index(dates.index), where, cfg, raw.name)
     return Table([series], raw.name, notes)

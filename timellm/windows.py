@@ -188,7 +188,7 @@ def notes_of(table:Table, # a checked table
 def _too_short(table, cfg):
     "A note on the series that have no window in a split"
     whole = [all(_windows_in(series_spans(cfg, n)[s], cfg) for s in SPLITS) for n in table.lengths]
-    if all(whole): return []
+    if all(whole) or not table.keys: return []
     short = [s.id for s, w in zip(table.series, whole) if not w]
     return [f'{len(short)} of {len(whole)} series are too short for a window in every split (the first: {short[0]!r})']
 
@@ -231,18 +231,11 @@ class Shape(NamedTuple):
     lengths:list=() # rows of each series; empty: one series with all rows
 
 # %% ../nbs/03g_windows.ipynb #data-shape
-def _to_be_downloaded(cfg):
-    "Is it a named data set that no place has?"
-    if cfg.data not in NAMED or cfg.root_path or cfg.data_path: return False
-    try: find_csv(cfg, download=False)
-    except TimeLLMError: return True
-    return False
-
 def data_shape(cfg:Config, # uses data, root_path, data_path, features, target, and how a table is read
     df:pd.DataFrame=None # a table in memory instead of the config's file
 )->Shape:
     "The `Shape` of a config's data, without downloading anything"
-    if df is None and _to_be_downloaded(cfg):
+    if df is None and to_be_fetched(cfg):
         known = NAMED[cfg.data]
         channels = 1 if cfg.features == 'S' else known.channels
         return Shape(known.rows, channels, f'{cfg.data} (to be downloaded)')
