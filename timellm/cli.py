@@ -119,13 +119,15 @@ def cmd_evaluate(o, settings):
     from timellm.evaluate import evaluate, table_text
     from timellm.folder import config_of
     cfg = config_of(o.path, o.preset, **settings)
-    print(table_text(evaluate(cfg, o.path, split=o.split, since=o.since, scale=o.scale)))
+    table = evaluate(cfg, o.path, split=o.split, since=o.since, scale=o.scale)
+    print(table_text(table))
 
 # %% ../nbs/12_cli.ipynb #cmd-forecast
 def cmd_forecast(o, settings):
     from timellm.folder import config_of
     from timellm.forecast import forecast, forecast_text
-    f = forecast(config_of(o.path, o.preset, **settings), o.path, date=o.date, scale=o.scale)
+    cfg = config_of(o.path, o.preset, **settings)
+    f = forecast(cfg, o.path, date=o.date, scale=o.scale)
     print(forecast_text(f, f.save(o.output)))
 
 def cmd_run(o, settings):

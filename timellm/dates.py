@@ -92,10 +92,12 @@ def _joined(parts):
     if 'week' in parts: pieces = [year, 'W' + parts['week'], _part(parts, 'weekday', missing='1', width=1)]
     else: pieces = [year, _month_of(parts), _part(parts, 'day', missing='1')]
     day = pieces[0].str.cat(pieces[1:], sep='-')
-    minute, second = _part(parts, 'minute', 'minute_zh'), _part(parts, 'second', 'second_zh')
+    minute = _part(parts, 'minute', 'minute_zh')
+    second = _part(parts, 'second', 'second_zh')
     clock = _hour_of(parts).str.cat([minute, second], sep=':')
-    if 'fraction' not in parts or parts['fraction'].isna().all(): return day + ' ' + clock
-    return day + ' ' + clock + '.' + parts['fraction'].fillna('0').str.ljust(9, '0')
+    text = day + ' ' + clock
+    if 'fraction' not in parts or parts['fraction'].isna().all(): return text
+    return text + '.' + parts['fraction'].fillna('0').str.ljust(9, '0')
 
 # %% ../nbs/03c_dates.ipynb #zones
 def _zone_of(parts):
@@ -199,11 +201,10 @@ def _can_count(numbers):
     whole = numbers == np.floor(numbers)
     return bool((whole & (abs(numbers) < 2**53)).all())
 
-def _rises_evenly(numbers):
-    "Do whole numbers rise, by the same step nearly always?"
-    steps = np.diff(numbers)
+def _even_steps(numbers):
+    "In their own order, do numbers have the same step nearly always? In a long table they repeat, and may be mixed"
+    steps = np.diff(np.unique(numbers))
     if len(steps) == 0: return True
-    if (steps <= 0).any(): return False
     return (steps == np.median(steps)).mean() >= .5
 
 # %% ../nbs/03c_dates.ipynb #numbers-to-dates
@@ -220,7 +221,7 @@ def _excel(numbers): # days since 1899-12-30
 
 def _are_years(numbers):
     in_range = (numbers >= 1500) & (numbers <= 2200)
-    return len(numbers) <= 700 and in_range.all() and _rises_evenly(numbers)
+    return len(numbers) <= 700 and in_range.all() and _even_steps(numbers)
 
 def _years(text): return pd.to_datetime(text.str.zfill(4), format='%Y', errors='coerce')
 
@@ -247,18 +248,15 @@ def _meaning(text, numbers): # text: digits; numbers: the same as float64
         if dates is not None: return _Meaning(dates, f'dates written as {_PLAIN[len(digits.iloc[0])]}')
     if kind := _epoch_kind(numbers): return _Meaning(_since_1970(text, kind), f'{_EPOCH_NAMES[kind]} since 1970')
     low, high = _EXCEL
-    in_range = ((numbers >= low) & (numbers <= high)).all()
-    if in_range and (np.diff(numbers) > 0).all(): return _Meaning(_excel(numbers), "Excel's day numbers")
-    return _COUNTS if _can_count(numbers) and _rises_evenly(numbers) else None
+    if ((numbers >= low) & (numbers <= high)).all(): return _Meaning(_excel(numbers), "Excel's day numbers")
+    return _COUNTS if _can_count(numbers) and _even_steps(numbers) else None
 
 _PLAIN = {6: 'YYYYMM', 8: 'YYYYMMDD', 10: 'YYYYMMDDHH', 12: 'YYYYMMDDHHMM', 14: 'YYYYMMDDHHMMSS'}
 
 # %% ../nbs/03c_dates.ipynb #forced-meaning
 def _forced(text, numbers, how):
     "The `_Meaning` that `date_format` says; None if the numbers cannot have it"
-    if how == 'counter':
-        rises = (np.diff(numbers) > 0).all()
-        return _COUNTS if rises and _can_count(numbers) else None
+    if how == 'counter': return _COUNTS if _can_count(numbers) else None
     most = 100_000 if how == 'excel' else 9e18/_EPOCH[how]
     if (abs(numbers) >= most).any(): return None
     if how == 'excel': return _Meaning(_excel(numbers), '')
@@ -273,7 +271,7 @@ def _read_numbers(column):
     if meaning is None:
         set_to = f' (date_format={how})' if how else ''
         raise column.refuse(0, 'and the numbers below it are none of years, YYYYMM, YYYYMMDD (HH, MM, SS), '
-            f's, ms, us or ns since 1970, Excel days, or a rising count of rows{set_to}')
+            f's, ms, us or ns since 1970, Excel days, or a count of rows{set_to}')
     if meaning.dates is None:
         counted = pd.Index(numbers.astype('int64'), name='date')
         if how: return Dates(counted, [])
@@ -320,7 +318,8 @@ def _is_missing(cell):
 def _text_of(cell):
     "A cell as text; floats that are whole numbers without their point"
     if _is_missing(cell): return ''
-    if isinstance(cell, (float, np.floating)) and _can_count(np.array([cell])): return str(int(cell))
+    is_float = isinstance(cell, (float, np.floating))
+    if is_float and _can_count(np.array([cell])): return str(int(cell))
     if isinstance(cell, pd.Period): return str(cell.start_time)
     if isinstance(cell, (datetime, Day, np.datetime64)): return pd.Timestamp(cell).isoformat(sep=' ')
     return str(cell).strip().removeprefix("'").strip()
@@ -395,7 +394,8 @@ def read_date(value, # what the user gave
         raise TimeLLMError(f'{what}={value!r}: a date like 2016-07-01 or 2016-07-01 12:00 is needed')
     how = '' if not date_format or re.match(r'\s*\d{4}-', str(value)) else date_format
     zone = str(like.tz) if like.tz is not None else ''
-    try: found = read_dates(pd.Series([value], dtype=object), f'{what}={value!r}', lambda i: 'as given', how).index[0]
+    cell, name = pd.Series([value], dtype=object), f'{what}={value!r}'
+    try: found = read_dates(cell, name, lambda i: 'as given', how).index[0]
     except TimeLLMError as e: raise TimeLLMError(f'{what}={value!r}: {str(e).partition(": ")[2]}') from e
     if not isinstance(found, pd.Timestamp): raise TimeLLMError(f'{what}={value!r}: write a date like 2016-07-01')
     if found.tz is not None: return found.tz_convert(like.tz) if zone else _without_zone(value, what)

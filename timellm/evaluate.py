@@ -83,7 +83,8 @@ _FAR = 10   # deviations between means, or times between deviations
 
 def _is_far(run, own, k): # `Scale` of either; channel
     ratio = own.std[k]/run.std[k]
-    return not 1/_FAR < ratio < _FAR or abs(own.mean[k] - run.mean[k]) > _FAR*run.std[k]
+    distance = abs(own.mean[k] - run.mean[k])/run.std[k]
+    return distance > _FAR or not 1/_FAR < ratio < _FAR
 
 def scale_for(known:dict, # `data` of a checkpoint
     channels:list, # of the table
@@ -95,9 +96,12 @@ def scale_for(known:dict, # `data` of a checkpoint
     if how == 'table': return own, []
     places = {c: k for k, c in enumerate(known['columns'])}
     of_run = [places.get(c) for c in channels]
-    def pick(run_values, own_values):
-        return np.array([own_values[i] if k is None else run_values[k] for i, k in enumerate(of_run)])
-    scale = Scale(pick(known['mean'], own.mean), pick(known['std'], own.std))
+    mean, std = own.mean.copy(), own.std.copy()
+    for i, k in enumerate(of_run):
+        if k is None: continue
+        mean[i] = known['mean'][k]
+        std[i] = known['std'][k]
+    scale = Scale(mean, std)
     new = [c for c, k in zip(channels, of_run) if k is None]
     far = [c for k, c in enumerate(channels) if _is_far(scale, own, k)]
     return scale, [*_new_note(new), *_far_note(far, channels, scale, own)]
@@ -111,8 +115,9 @@ def _new_note(new):
 def _far_note(far, channels, scale, own):
     if not far: return []
     k = channels.index(far[0])
-    return [f'the scale of {len(far)} of {len(channels)} channels is far from that of the training: {far[0]!r} has mean '
-        f'{own.mean[k]:.4g} and deviation {own.std[k]:.4g}, in the training {scale.mean[k]:.4g} and {scale.std[k]:.4g}. '
+    return [f'the scale of {len(far)} of {len(channels)} channels is far from that of the training: {far[0]!r} has '
+        f'mean {own.mean[k]:.4g} and deviation {own.std[k]:.4g}, '
+        f'in the training {scale.mean[k]:.4g} and {scale.std[k]:.4g}. '
         'The forecast may mean nothing; scale=table (--scale table) takes the mean and deviation of the table itself']
 
 # %% ../nbs/09b_evaluate.ipynb #measured-spans
@@ -150,7 +155,8 @@ def fit_notes(loaded:LoadedModel, # a checkpoint
     known, now = loaded.state['data'], table.longest.calendar
     was = known.get('freq')
     if was and not same_step(was, known.get('days'), now):
-        raise TimeLLMError(f'{table.name} has a row every {now.name} and the checkpoint was trained on one every {was}: '
+        raise TimeLLMError(f'{table.name} has a row every {now.name} '
+            f'and the checkpoint was trained on one every {was}: '
             'resample the table (resample, --resample), or train on it')
     sentence, then = describe(cfg), describe(make_config(**_known_settings(loaded)))
     if sentence == then: return []
@@ -205,20 +211,28 @@ def _nothing(cfg): return Windows([], cfg.seq_len, cfg.pred_len)
 # %% ../nbs/09b_evaluate.ipynb #table-rows
 def _series_rows(name, sums, channels): # from `measure_windows` with `by_channel`
     "A dict for each series with a window"
-    rows = zip(channels, sums.tolist())
-    return [dict(forecast=name, series=c, mse=s/n, mae=a/n, n=int(n)) for c, (s, a, n) in rows if n]
+    rows = []
+    for c, (squared, absolute, n) in zip(channels, sums.tolist()):
+        if not n: continue
+        errors = dict(mse=squared/n, mae=absolute/n)
+        rows.append(dict(forecast=name, series=c, **errors, n=int(n)))
+    return rows
 
 def _rows(m, others): # `_Measurement`; of `Opponent`
     "A dict for Time-LLM and each opponent: `forecast` and what `measure_windows` gives; then those of each series"
     model, prompter, accelerator, *_ = m.loaded
     by_series = dict(by_channel=bool(m.table.keys))
     with progress_bar('Time-LLM', show=accelerator.is_main_process) as bar:
-        errors = evaluate_windows(model, m.windows, prompter, m.cfg, accelerator, on_batch=bar.reached, **by_series)
+        errors = evaluate_windows(model, m.windows, prompter, m.cfg, accelerator,
+            on_batch=bar.reached, **by_series)
     name = 'Time-LLM' if model.backbone else 'Time-LLM without LLM'
     rows = [dict(forecast=name, **errors)]
-    for o in others: rows.append(dict(forecast=o.name, **measure_windows(o.predict, m.windows, m.cfg, **by_series)))
+    for o in others:
+        errors = measure_windows(o.predict, m.windows, m.cfg, **by_series)
+        rows.append(dict(forecast=o.name, **errors))
     if not m.table.keys: return rows
-    of_series = [r for row in rows for r in _series_rows(row['forecast'], row.pop('channels'), m.table.channels)]
+    of_series = []
+    for row in rows: of_series += _series_rows(row['forecast'], row.pop('channels'), m.table.channels)
     return [dict(row, series='') for row in rows] + of_series
 
 # %% ../nbs/09b_evaluate.ipynb #evaluate
@@ -284,8 +298,10 @@ def _series_text(table, most=10):
     if 'series' not in table: return []
     by = table[table.series != ''].pivot_table(index='series', columns='forecast', values='mse')
     by = by[all_windows(table).forecast].sort_values(table.forecast.iloc[0], ascending=False)
-    head = f'MSE of the {len(by)} series, the largest first' if len(by) <= most else f'MSE of {most} of {len(by)} series'
-    return [f'{head}:', by.head(most).round(6).rename_axis(None).rename_axis(None, axis=1).to_string()]
+    head = f'MSE of the {len(by)} series, the largest first:'
+    if len(by) > most: head = f'MSE of {most} of {len(by)} series, the largest first:'
+    shown = by.head(most).round(6).rename_axis(None).rename_axis(None, axis=1)
+    return [head, shown.to_string()]
 
 def table_text(table:pd.DataFrame # from `evaluate`
 )->str:

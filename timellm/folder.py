@@ -281,7 +281,7 @@ _HOW_READ = 'id_column date_column date_format timezone resample'.split()
 
 def _other_data(values, settings): # of a checkpoint; given by the user
     "Settings for another table; the prompts stay as they were trained"
-    trained = make_config(**{n: v for n, v in values.items() if n in ('data', 'data_path', 'prompt', 'description')})
+    trained = make_config(**{n: values[n] for n in ('data', 'data_path', 'prompt', 'description')})
     other = dict(root_path='', description=describe(trained))
     if 'data' not in settings: return dict(other, data='custom')   # read as the run's own table is
     return dict(other, data_path='', target='', **dict.fromkeys(_HOW_READ, ''))

@@ -9,6 +9,7 @@ __all__ = ['future_dates', 'Part', 'Forecast', 'forecast', 'forecast_text', 'Run
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,7 +65,8 @@ def _inputs(table, ends, cfg, date): # ends: from `_rows_until`
         return found, [f'{len(short)} of {len(ends)} series have too few rows and are left out '
             f'(the first: {short[0]!r}), {reads}']
     dates = table.longest.calendar.dates
-    if len(dates) < cfg.seq_len: raise TimeLLMError(f'{table.name} has {len(dates)} rows and {reads}: give a longer past')
+    if len(dates) < cfg.seq_len:
+        raise TimeLLMError(f'{table.name} has {len(dates)} rows and {reads}: give a longer past')
     raise TimeLLMError(f'{table.name} has {max(ends)} rows up to {date} and {reads}: '
         f'the first possible date is {dates[cfg.seq_len - 1]}')
 
@@ -85,7 +87,8 @@ def _note_gaps(calendar, n, cfg): # n: rows before the forecast
     dates = calendar.dates[max(n - cfg.seq_len, 0):n + cfg.pred_len]
     on_time = calendar.after(dates[0], len(dates) - 1)
     if not len(on_time) or dates[-1] <= on_time[-1]: return []
-    gaps = int(calendar.after(dates[0], 2*calendar.missing + len(dates)).searchsorted(dates[-1])) + 2 - len(dates)
+    without_gaps = calendar.after(dates[0], calendar.missing + len(dates))
+    gaps = int(without_gaps.searchsorted(dates[-1])) + 2 - len(dates)
     return [f'among the {cfg.seq_len} rows that the model reads and the {cfg.pred_len} that it forecasts '
         f'{gaps} are missing in time; it takes them as if there were no gap']
 
@@ -123,9 +126,10 @@ class Forecast:
 def _long_form(parts, tables, keys):
     "Tables of one column each, below each other, with the columns of the long table"
     id_column, date_column, value = keys
-    rows = [pd.DataFrame({id_column: p.id, date_column: t.index, value: t.iloc[:, 0].to_numpy()})
-        for p, t in zip(parts, tables)]
-    return pd.concat(rows, ignore_index=True)
+    def long(part, table):
+        values = table.iloc[:, 0].array
+        return pd.DataFrame({id_column: part.id, date_column: table.index, value: values})
+    return pd.concat(map(long, parts, tables), ignore_index=True)
 
 # %% ../nbs/10b_forecast.ipynb #windows-before
 def _scale_of(inputs, known, how, name):
@@ -157,7 +161,11 @@ def _predict(loaded:LoadedModel, windows, batch_size): # (channels, seq_len), sc
 # %% ../nbs/10b_forecast.ipynb #naive-before
 def _season(table, inputs, scale, cfg):
     "Rows of the season, chosen on the newest rows before the forecast"
-    before = [s._replace(values=s.values.iloc[max(n - cfg.seq_len - 20*cfg.pred_len, 0):n]) for s, n in inputs]
+    most = cfg.seq_len + 20*cfg.pred_len
+    before = []
+    for s, n in inputs:
+        newest = s.values.iloc[max(n - most, 0):n]
+        before.append(s._replace(values=newest))
     scaled = scaled_channels(table._replace(series=before), scale)
     windows = windows_of(scaled, [Span(0, c.shape[1]) for c in scaled], cfg)
     return best_season(table.longest.calendar.cycles, windows, cfg)
@@ -175,19 +183,23 @@ def _parts(inputs, predicted, naive, cfg): # (channels, pred_len) both, on the d
     "A `Part` for each series"
     parts, k = [], 0
     for s, n in inputs:
-        future, channels = future_dates(s.calendar, n, cfg.pred_len), slice(k, k + len(s.channels))
-        k += len(s.channels)
-        def as_table(y): return pd.DataFrame(y[channels].T.numpy(), index=future, columns=s.values.columns)
-        past, truth = s.values.iloc[n - cfg.seq_len:n], s.values.iloc[n:n + cfg.pred_len]
-        parts.append(Part(s.id, past, as_table(predicted), truth, as_table(naive)))
+        last = k + len(s.channels)
+        future = future_dates(s.calendar, n, cfg.pred_len)
+        as_table = partial(pd.DataFrame, index=future, columns=s.values.columns)
+        tables = [as_table(y[k:last].T.numpy()) for y in (predicted, naive)]
+        past = s.values.iloc[n - cfg.seq_len:n]
+        truth = s.values.iloc[n:n + cfg.pred_len]
+        parts.append(Part(s.id, past, tables[0], truth, tables[1]))
+        k = last
     return parts
 
 def _check_finite(predicted, table):
     "`TimeLLMError` where the model's forecast is not finite: nothing is shown or written"
     finite = torch.isfinite(predicted).all(1)   # (channels,)
     if finite.all(): return
-    raise TimeLLMError(f'the forecast of {int((~finite).sum())} of {len(finite)} channels of {table.name} is not finite: '
-        'its values are too far from those of the training, or the precision is too low (precision=fp32)')
+    raise TimeLLMError(f'the forecast of {int((~finite).sum())} of {len(finite)} channels of {table.name} '
+        'is not finite: its values are too far from those of the training, '
+        'or the precision is too low (precision=fp32)')
 
 # %% ../nbs/10b_forecast.ipynb #forecast-function
 def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
@@ -209,8 +221,8 @@ def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
     predicted = _predict(loaded, scaled, cfg.eval_batch_size)*std + mean   # (channels, pred_len)
     _check_finite(predicted, table)
     naive = seasonal_naive(windows, cfg.pred_len, _season(table, inputs, of_scale, cfg))   # (channels, pred_len)
-    notes += [*left_out, *far, *_note_gaps(inputs[0].series.calendar, inputs[0].n, cfg)]
-    for n in notes: print(f'NOTE: {n}')
+    gaps = _note_gaps(inputs[0].series.calendar, inputs[0].n, cfg)
+    for n in [*notes, *left_out, *far, *gaps]: print(f'NOTE: {n}')
     file_name = re.sub(r'\W+', '_', Path(table.name).stem)
     return Forecast(_parts(inputs, predicted, naive, cfg), _title(loaded, cfg, table.name),
         experiment_folder(loaded.path), file_name, table.keys)

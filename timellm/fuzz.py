@@ -37,10 +37,13 @@ def make_truth(rng:np.random.Generator, # decides everything
     start = pd.Timestamp('1996-01-01') + pd.Timedelta(days=int(rng.integers(0, 9000)))
     if step.startswith('Y'): start -= pd.DateOffset(years=60)
     dates = pd.date_range(start, periods=n + 5, freq=to_offset(step))
-    values = {f'c{k}': np.round(rng.normal(100, 30, n), int(rng.integers(0, 4))) for k in range(rng.integers(1, 4))}
-    table = pd.DataFrame(values, index=dates[:n].rename('date'))
-    lost = rng.choice(np.arange(20, n - 20), int(rng.integers(0, 3)), replace=False)
-    return Truth(table.drop(table.index[lost]), dates[n:])
+    table = pd.DataFrame(index=dates[:n].rename('date'))
+    for k in range(rng.integers(1, 4)):
+        decimals = int(rng.integers(0, 4))
+        table[f'c{k}'] = np.round(rng.normal(100, 30, n), decimals)
+    inner = table.index[20:-20]
+    lost = rng.choice(inner, int(rng.integers(0, 3)), replace=False)
+    return Truth(table.drop(lost), dates[n:])
 
 # %% ../nbs/92_fuzz.ipynb #layouts
 def _strftime(text): return lambda dates: dates.strftime(text)
@@ -82,15 +85,23 @@ class Case(NamedTuple):
     truth:Truth # None: it must be refused, or nothing is known
     may_be_refused:bool # is a refusal right as well?
 
+class _Written(NamedTuple):
+    "Dates as text"
+    text:pd.Index
+    layout:str
+    settings:dict # to read them with; None: they must be refused
+
 def _with_dates(truth, rng):
-    "Dates as text, the layout's name, the settings to read them (None: they must be refused)"
+    "The `_Written` of a table's dates, in any layout that suits"
     dates, layouts = truth.values.index, LAYOUTS
     if (dates == dates.normalize()).all(): layouts = {**LAYOUTS, **ONLY_DAYS}
     name = str(rng.choice(list(layouts)))
-    if name == 'seconds' and dates[0].year < 1974: name = 'iso'   # such numbers could be anything
-    if name == 'milliseconds' and dates[0].year < 1974: name = 'iso'
+    first, last = dates[0].year, dates[-1].year
+    if name in ('seconds', 'milliseconds') and first < 1974: name = 'iso'   # such numbers could be anything
+    if name == 'two digits' and (first < 1969 or last > 2068): name = 'iso'
+    if name == 'Excel' and (first < 1955 or last > 2118): name = 'iso'
     write, settings = layouts[name]
-    return write(dates), name, settings
+    return _Written(write(dates), name, settings)
 
 # %% ../nbs/92_fuzz.ipynb #write-file
 STYLES = {   # style: separator, decimal mark, encoding, line end
@@ -158,12 +169,24 @@ def frame_case(rng:np.random.Generator # decides everything
 def _line(lines, rng): return int(rng.integers(1, len(lines)))
 
 def _change(lines, i, change):
-    cells = lines[i].split(',')
-    return [*lines[:i], ','.join(change(cells)), *lines[i + 1:]]
+    changed = ','.join(change(lines[i].split(',')))
+    return [*lines[:i], changed, *lines[i + 1:]]
+
+def _fields(change):
+    "A breakage: the fields of a line are others"
+    return lambda lines, rng: _change(lines, _line(lines, rng), change)
 
 def _cell(text):
     "A breakage: the last cell of a line is another"
-    return lambda lines, rng: _change(lines, _line(lines, rng), lambda c: [*c[:-1], text])
+    return _fields(lambda c: [*c[:-1], text])
+
+def _date(text):
+    "A breakage: the date of a line is another"
+    return _fields(lambda c: [text, *c[1:]])
+
+def _second_dates(lines, rng):
+    dates = [line.split(',')[0] for line in lines[1:]]
+    return [f'Date,time{lines[0][4:]}', *(f'{d},{line}' for d, line in zip(dates, lines[1:]))]
 
 def _twice(lines, rng):
     i = _line(lines, rng)
@@ -173,10 +196,11 @@ def _swapped(lines, rng):
     i = int(rng.integers(1, len(lines) - 1))
     return [*lines[:i], lines[i + 1], lines[i], *lines[i + 2:]]
 
+# %% ../nbs/92_fuzz.ipynb #breakages
 BREAKAGES = {   # kind: function of lines and a generator; lines
-    'a field too many': lambda lines, rng: _change(lines, _line(lines, rng), lambda c: [*c, '8']),
-    'a decimal comma in a comma file': lambda lines, rng: _change(lines, _line(lines, rng), lambda c: [*c[:-1], '7,5']),
-    'a field too few': lambda lines, rng: _change(lines, _line(lines, rng), lambda c: c[:-1]),
+    'a field too many': _fields(lambda c: [*c, '8']),
+    'a decimal comma in a comma file': _cell('7,5'),
+    'a field too few': _fields(lambda c: c[:-1]),
     'text in a number': _cell('n/a?'),
     'an empty cell': _cell(''),
     'infinite': _cell('inf'),
@@ -184,14 +208,13 @@ BREAKAGES = {   # kind: function of lines and a generator; lines
     'a fill value': _cell('9.96921e36'),
     'a row twice': _twice,
     'rows swapped': _swapped,
-    'today': lambda lines, rng: _change(lines, _line(lines, rng), lambda c: ['today', *c[1:]]),
-    'another layout': lambda lines, rng: _change(lines, _line(lines, rng), lambda c: ['05/06/2022', *c[1:]]),
-    'no date': lambda lines, rng: _change(lines, _line(lines, rng), lambda c: ['', *c[1:]]),
+    'today': _date('today'),
+    'another layout': _date('05/06/2022'),
+    'no date': _date(''),
     'no header': lambda lines, rng: lines[1:],
-    'a name twice': lambda lines, rng: _change(lines, 0, lambda c: [*c[:-1], c[0]]),
-    'two date columns': lambda lines, rng: [f'{"time" if i == 0 else line.split(",")[0]},{line}' for i, line in
-        enumerate(['Date' + lines[0][4:], *lines[1:]])],
-    'an open quote': lambda lines, rng: _change(lines, _line(lines, rng), lambda c: ['"' + c[0], *c[1:]])}
+    'a name twice': lambda lines, rng: [f'{lines[0]},date', *(f'{line},1' for line in lines[1:])],
+    'two date columns': _second_dates,
+    'an open quote': _fields(lambda c: ['"' + c[0], *c[1:]])}
 
 # %% ../nbs/92_fuzz.ipynb #broken-case
 def broken_case(rng:np.random.Generator # decides everything
@@ -199,9 +222,11 @@ def broken_case(rng:np.random.Generator # decides everything
     "A plain file with one thing wrong in it"
     truth = make_truth(rng, str(rng.choice(['min', 'h', 'D', 'B', 'MS'])))
     frame = _cells(truth.values).reset_index()
-    lines = frame.assign(date=frame.date.astype(str)).to_csv(index=False).splitlines()
+    frame['date'] = frame.date.astype(str)
+    lines = frame.to_csv(index=False).splitlines()
     kind = str(rng.choice(list(BREAKAGES)))
-    return Case(kind, '\n'.join(BREAKAGES[kind](lines, rng)).encode(), {}, None, True)
+    broken = BREAKAGES[kind](lines, rng)
+    return Case(kind, '\n'.join(broken).encode(), {}, None, True)
 
 # %% ../nbs/92_fuzz.ipynb #garbled-case
 def garbled_case(rng:np.random.Generator # decides everything
@@ -227,7 +252,7 @@ def make_case(seed:int # decides everything
     return MAKERS[seed % len(MAKERS)](rng)
 
 # %% ../nbs/92_fuzz.ipynb #read-case
-_READ = dict(data='custom', seq_len=8, pred_len=2, label_len=0, patch_len=4, stride=2, batch_size=2)
+_SIZES = dict(seq_len=8, pred_len=2, label_len=0, patch_len=4, stride=2, batch_size=2)
 
 def read_case(case:Case, # from `make_case`
     folder # for its file
@@ -236,7 +261,7 @@ def read_case(case:Case, # from `make_case`
     is_file = isinstance(case.content, bytes)
     path = Path(folder)/'case.csv'
     if is_file: path.write_bytes(case.content)
-    cfg = make_config(data_path=str(path), **_READ, **case.settings)
+    cfg = make_config(data='custom', data_path=str(path), **_SIZES, **case.settings)
     df = None if is_file else case.content
     return load_data(cfg, df).table
 

@@ -33,11 +33,12 @@ class _Sums:
         self.channels = torch.zeros(n_channels, 3, dtype=torch.float64)   # squared, absolute, windows
     def add(self, each, in_full, channel): # (2, B); (B,) False: the published loader drops it; (B,)
         self.all += torch.stack([each.sum(1), (each*in_full).sum(1)])
-        self.channels.index_add_(0, channel, torch.cat([each, torch.ones_like(each[:1])]).T)
+        one = torch.ones_like(each[:1])   # a window each
+        self.channels.index_add_(0, channel, torch.cat([each, one]).T)
     def reduced(self, accelerator):
         "The sums of all processes"
-        together = torch.cat([self.all.flatten(), self.channels.flatten()]).to(accelerator.device)
-        together = accelerator.reduce(together, 'sum').cpu()
+        together = torch.cat([self.all.flatten(), self.channels.flatten()])
+        together = accelerator.reduce(together.to(accelerator.device), 'sum').cpu()
         self.all = together[:4].reshape(2, 2)
         self.channels = together[4:].reshape(-1, 3)
 
@@ -79,7 +80,8 @@ def measure_windows(predict, # function of windows (B, seq_len) and what `prepar
     def make(batch):
         i = batch[a.process_index::a.num_processes]
         x, y = windows[i]
-        return _Batch(i < n_full, x, y, prepare(x) if len(x) else (), windows.channel(i))
+        more = prepare(x) if len(x) else ()
+        return _Batch(i < n_full, x, y, more, windows.channel(i))
     for done, b in enumerate(ahead(batches, make)):
         on_batch(done, len(batches))
         if not len(b.x): continue

@@ -18,8 +18,10 @@ _ROUNDING = 4*np.finfo(np.float64).eps   # relative deviation that comes from su
 def mean_and_std(rows:np.ndarray # (rows, channels)
 )->tuple:
     "Mean and population deviation of each channel, both (channels,); the deviation of a constant channel is 1"
-    with np.errstate(over='ignore', invalid='ignore'): mean, std = rows.mean(0), rows.std(0)
-    constant = (std <= _ROUNDING*abs(mean)) | (rows == rows[:1]).all(0)
+    with np.errstate(over='ignore', invalid='ignore'):
+        mean, std = rows.mean(0), rows.std(0)
+    equal = (rows == rows[:1]).all(0)
+    constant = equal | (std <= _ROUNDING*abs(mean))
     return mean, np.where(constant, 1., std)
 
 # %% ../nbs/03f_oddities.ipynb #check-scale
@@ -38,12 +40,13 @@ def _distances(values, n_fit):
     "How many deviations each value lies from the rest, (rows, channels); inf where that cannot be said"
     fit = values[:n_fit]
     middle = np.median(fit, axis=0)
-    robust = abs(values - middle)/np.maximum(_usual_distance(abs(fit - middle), middle), 1e-300)
+    usual = _usual_distance(abs(fit - middle), middle)
+    robust = abs(values - middle)/np.maximum(usual, 1e-300)
     mean, std = mean_and_std(fit)
     scaled = abs((values - mean)/std)
-    within, after = robust[:n_fit], scaled[n_fit:]
-    found = np.concatenate([within, after])
-    return np.where(np.isfinite(scaled).all(0), np.nan_to_num(found, nan=np.inf), robust)
+    found = np.concatenate([robust[:n_fit], scaled[n_fit:]])
+    has_scale = np.isfinite(scaled).all(0)
+    return np.where(has_scale, np.nan_to_num(found, nan=np.inf), robust)
 
 # %% ../nbs/03f_oddities.ipynb #check-scale-function
 def check_scale(values:pd.DataFrame, # (rows, channels) float64
@@ -59,14 +62,16 @@ def check_scale(values:pd.DataFrame, # (rows, channels) float64
     if not (distance > _BEYOND).any(): return
     i, j = np.unravel_index(distance.argmax(), distance.shape)
     i = int(i)
-    power = 'far more than 10^15' if not distance[i, j] < 1e15 else f'10^{int(np.log10(distance[i, j]))}'
-    raise TimeLLMError(f'{where(i)}, column {values.columns[j]!r}: {float(numbers[i, j])!r} lies {power} deviations from '
-        'the rest of the column, so that mean and deviation mean nothing. Is it a fill value? '
+    power = 'far more than 10^15'
+    if distance[i, j] < 1e15: power = f'10^{int(np.log10(distance[i, j]))}'
+    raise TimeLLMError(f'{where(i)}, column {values.columns[j]!r}: {float(numbers[i, j])!r} lies {power} deviations '
+        'from the rest of the column, so that mean and deviation mean nothing. Is it a fill value? '
         'Correct such cells, or leave out their rows')
 
 # %% ../nbs/03f_oddities.ipynb #odd-kinds
 def _moves_later(v, n_fit): # v: (rows,)
-    if n_fit >= len(v) or (v[:n_fit] != v[0]).any() or (v[n_fit:] == v[0]).all(): return ''
+    moves = v != v[0]
+    if moves[:n_fit].any() or not moves[n_fit:].any(): return ''
     return f'is constant ({v[0]:g}) in the training part and moves later: nothing can be learned of it'
 
 def _sentinel(v, n_fit):
@@ -103,9 +108,10 @@ def odd_values(values:pd.DataFrame, # (rows, channels) float64
     notes, numbers = [], np.ascontiguousarray(values.to_numpy().T)   # (channels, rows)
     if values.shape[0] < 3: return notes
     for kind in _KINDS:
-        texts = [(c, text) for c, v in zip(values.columns, numbers) if (text := kind(v, n_fit))]
-        if not texts: continue
-        name, text = texts[0]
-        more = f'; likewise {len(texts) - 1} more columns, {texts[1][0]!r} the next' if len(texts) > 1 else ''
-        notes.append(f'column {name!r} {text}{more}')
+        texts = {c: kind(v, n_fit) for c, v in zip(values.columns, numbers)}
+        odd = [c for c, text in texts.items() if text]
+        if not odd: continue
+        note = f'column {odd[0]!r} {texts[odd[0]]}'
+        if len(odd) > 1: note += f'; likewise {len(odd) - 1} more columns, {odd[1]!r} the next'
+        notes.append(note)
     return notes

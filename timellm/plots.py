@@ -38,13 +38,16 @@ def plot_forecast(f, # a `Forecast`, or what has past, forecast, truth, naive an
     most:int=16 # channels shown
 )->Picture:
     "A panel for each channel: past, truth, forecast, cut-off, seasonal naive"
-    channels = [(part, c) for part in getattr(f, 'parts', [f]) for c in part.forecast.columns]
+    parts = getattr(f, 'parts', [f])
+    channels = [(part, c) for part in parts for c in part.forecast.columns]
     shown = channels[:most]
     cols = 1 if len(shown) < 4 else 2
     rows = math.ceil(len(shown)/cols)
     fig = Picture(figsize=(6.5*cols, .8 + 2.2*rows), layout='constrained')
     axes = fig.subplots(rows, cols, squeeze=False).flat
-    for (part, name), ax in zip(shown, axes): _draw_channel(ax, part, name, getattr(part, 'id', '') or name)
+    for (part, name), ax in zip(shown, axes):
+        title = getattr(part, 'id', '') or name
+        _draw_channel(ax, part, name, title)
     for ax in fig.axes[len(shown):]: ax.remove()   # an odd number of channels in two columns
     fig.legend(*fig.axes[0].get_legend_handles_labels(), loc='outside lower center', ncols=4, fontsize=8)
     title = f.title

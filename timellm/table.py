@@ -169,7 +169,7 @@ def select_columns(names:list, # of the columns with values
 # %% ../nbs/03e_table.ipynb #numbers
 def _as_numbers(column):
     "A column as float64; NaN where there is no number"
-    if pd.api.types.is_complex_dtype(column) or column.dtype.kind in 'mM': return np.full(len(column), np.nan)
+    if column.dtype.kind in 'cmM': return np.full(len(column), np.nan)   # complex, or times
     if column.dtype == object: column = column.map(lambda v: np.nan if isinstance(v, complex) else v)
     try: return pd.to_numeric(column, errors='coerce').to_numpy(np.float64, na_value=np.nan)
     except (OverflowError, TypeError, ValueError): return column.map(_as_float).to_numpy(np.float64)
@@ -216,8 +216,8 @@ def _check_rising(raw, dates, column, may_repeat=False):
     at = f'{raw.name}, {raw.where(i)}, column {column!r}: {cell} is'
     if dates.duplicated().any():
         for c in _id_like(raw, [column]):
-            raise TimeLLMError(f'{raw.name}: dates repeat, and column {c!r} tells their rows apart. If it names several '
-                f'series, set id_column={c} (--id_column {c}) and target, the column with their values')
+            raise TimeLLMError(f'{raw.name}: dates repeat, and column {c!r} tells their rows apart. '
+                f'If it names several series, set id_column={c} (--id_column {c}) and target, the column with their values')
     how = f'earlier than the row before ({before})'
     if dates[i] == dates[i - 1]: how = 'the same date as the row before'
     raise TimeLLMError(f'{at} {how}. Sort the rows by date and keep one of each')
@@ -263,11 +263,13 @@ def _series_of(id, values, where, cfg, name): # values: indexed by date, rising
     return Series(id, _snapped(values, calendar), calendar, where), notes + calendar.notes
 
 # %% ../nbs/03e_table.ipynb #wide
+def _place(raw, i, date_column): return f'{raw.where(i)}, date {_short(raw.cell(i, date_column))}'
+
 def _wide(raw, dates, column, columns, cfg):
     "The `Table` of a wide table"
     numbers = _read_numbers(raw, columns, column)
     _check_rising(raw, dates.index, column, may_repeat=cfg.data == 'weather')   # the published file has a row twice
-    def where(i): return f'{raw.where(i)}, date {_short(raw.cell(i, column))}'
+    where = lambda i: _place(raw, i, column)
     series, notes = _series_of('', numbers.set_index(dates.index), where, cfg, raw.name)
     return Table([series], raw.name, notes)
 
@@ -304,8 +306,9 @@ def _one_step(series, raw):
     longest = max(series, key=lambda s: len(s.values))
     for s in series:
         if same_step(s.calendar.name, s.calendar.days, longest.calendar): continue
-        raise TimeLLMError(f'{raw.name}: series {s.id!r} has a row every {s.calendar.name}, series {longest.id!r} every '
-            f'{longest.calendar.name}. Bring them to one step (resample), or take a table for each')
+        raise TimeLLMError(f'{raw.name}: series {s.id!r} has a row every {s.calendar.name}, '
+            f'series {longest.id!r} every {longest.calendar.name}. '
+            'Bring them to one step (resample), or take a table for each')
 
 def _long(raw, dates, keys, cfg): # keys: columns with id, date and value
     "The `Table` of a long table"
@@ -317,7 +320,7 @@ def _long(raw, dates, keys, cfg): # keys: columns with id, date and value
     found = []
     for id, rows in sorted(ids.groupby(ids.to_numpy()).indices.items()):
         rows = rows[dates.index[rows].argsort()]   # in order of time
-        def where(i, rows=rows): return f'{raw.where(int(rows[i]))}, date {_short(raw.cell(int(rows[i]), date_column))}'
+        where = lambda i, rows=rows: _place(raw, int(rows[i]), date_column)
         found.append(_series_of(id, numbers.iloc[rows], where, cfg, f'{raw.name}, series {id!r}'))
     series = [s for s, _ in found]
     _one_step(series, raw)

@@ -189,11 +189,19 @@ def _report(folder, fast):
     print(f'{folder} {kind}: {figures} -> {verdict}')
     return worst
 
-def main(args:list # `parity FOLDER ...`
+def _fuzz(args): # --times N --seed N
+    from timellm.fuzz import fuzz
+    given = dict(zip(args[::2], args[1::2]))
+    counts = fuzz(int(given.get('--times', 100)), int(given.get('--seed', 0)))
+    print(', '.join(f'{n} {what}' for what, n in counts.items()))
+    return int(counts['wrong'] + counts['raw'] > 0)
+
+def main(args:list # `parity FOLDER ...`, or `fuzz --times N --seed N`
 )->int:
     "Command line of this module; the exit code"
+    if args[:1] == ['fuzz']: return _fuzz(args[1:])
     if len(args) < 2 or args[0] != 'parity':
-        print('usage: python -m timellm.testing parity FOLDER ...', file=sys.stderr)
+        print('usage: python -m timellm.testing parity FOLDER ... | fuzz --times N --seed N', file=sys.stderr)
         return 2
     try: worst = [_report(folder, fast) for folder in args[1:] for fast in (True, False)]
     except TimeLLMError as e:

@@ -54,7 +54,9 @@ def series_spans(cfg:Config, # uses data, seq_len, percent
 )->dict:
     "The `borders` of a series, cut to the rows that it has"
     spans = borders(cfg, n_rows)
-    if not _is_whole(spans, n_rows): spans['train'] = Span(0, min(spans['train'].stop, spans['fit'].stop))
+    if not _is_whole(spans, n_rows):   # fewer rows to train than a window reads
+        last = min(spans['train'].stop, spans['fit'].stop)
+        spans['train'] = Span(0, last)
     return {s: _present(span, n_rows) for s, span in spans.items()}
 
 # %% ../nbs/03g_windows.ipynb #check-rows
@@ -187,10 +189,11 @@ def notes_of(table:Table, # a checked table
 
 def _too_short(table, cfg):
     "A note on the series that have no window in a split"
-    whole = [all(_windows_in(series_spans(cfg, n)[s], cfg) for s in SPLITS) for n in table.lengths]
-    if all(whole) or not table.keys: return []
-    short = [s.id for s, w in zip(table.series, whole) if not w]
-    return [f'{len(short)} of {len(whole)} series are too short for a window in every split (the first: {short[0]!r})']
+    def has_all(n_rows): return all(_windows_in(span, cfg) for span in series_spans(cfg, n_rows).values())
+    short = [s.id for s in table.series if not has_all(len(s.values))]
+    if not short or not table.keys: return []
+    return [f'{len(short)} of {len(table.series)} series are too short for a window in every split '
+        f'(the first: {short[0]!r})']
 
 # %% ../nbs/03g_windows.ipynb #split-table
 def split_table(table:Table, # from `selected_table`
@@ -241,5 +244,5 @@ def data_shape(cfg:Config, # uses data, root_path, data_path, features, target, 
         return Shape(known.rows, channels, f'{cfg.data} (to be downloaded)')
     table = selected_table(cfg, df)
     own_scale(table, cfg)   # raises for values that make scaling meaningless
-    return Shape(sum(table.lengths), len(table.channels), table.name, content_sha256(table), notes_of(table, cfg),
-        table.lengths)
+    rows, sha256 = sum(table.lengths), content_sha256(table)
+    return Shape(rows, len(table.channels), table.name, sha256, notes_of(table, cfg), table.lengths)
