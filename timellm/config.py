@@ -43,7 +43,7 @@ class Config:
     model_comment:str='none' # last part of the directory's name
     project_dir:str='timellm_runs' # folder that holds checkpoints/; on Colab a folder of Drive
 
-    data:str='ETTh1' # a named set (ETTh1 ... ILI), seattle (daily weather, PyPI), custom (your CSV), synthetic (generated)
+    data:str='ETTh1' # a named set (ETTh1 ... ILI), seattle (weather, PyPI), custom (your CSV), synthetic (generated)
     root_path:str='' # folder of the CSV file; root_path and data_path empty: TIMELLM_DATA_DIR, cache, download
     data_path:str='' # the CSV file, below root_path
     features:str='M' # M: each column is forecast from its own past; S: the target column alone; MS: as M

@@ -89,7 +89,9 @@ def _hour_of(parts):
 def _joined(parts):
     "Parts of dates as ISO text, without their zones"
     year = _part(parts, 'year', width=4)
-    if 'week' in parts: pieces = [year, 'W' + parts['week'], _part(parts, 'weekday', missing='1', width=1)]
+    if 'week' in parts:
+        weekday = _part(parts, 'weekday', missing='1', width=1)
+        pieces = [year, 'W' + parts['week'], weekday]
     else: pieces = [year, _month_of(parts), _part(parts, 'day', missing='1')]
     day = pieces[0].str.cat(pieces[1:], sep='-')
     minute = _part(parts, 'minute', 'minute_zh')

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np, pandas as pd
+import pandas as pd
 from accelerate import Accelerator
 
 from .backbone import identify
@@ -143,7 +143,7 @@ def _measured_text(cfg, split, since):
 def _as_trained(cfg, loaded):
     "The config with the checkpoint's `percent`; `ConfigError` for an `eval_stride` that would not be honoured"
     trained = loaded.state['config']
-    if cfg.eval_stride != trained.get('eval_stride', 1):
+    if cfg.eval_stride not in (1, trained.get('eval_stride', 1)):
         raise ConfigError([f'eval_stride={cfg.eval_stride}: evaluate measures every window, drop this setting'])
     return replace(cfg, percent=trained['percent'])
 

@@ -88,7 +88,8 @@ def _raw_of(df, name):
         if index_name not in df: df = df.rename_axis(index_name).reset_index()
     no_text, notes = [c for c in df.columns if not isinstance(c, str)], []
     if no_text: notes.append(f'column names that are no text are taken as text: {_some(no_text)}')
-    return Raw(df.set_axis([str(c) for c in df.columns], axis=1), str(name), notes)
+    names = [str(c) for c in df.columns]
+    return Raw(df.set_axis(names, axis=1), str(name), notes)
 
 def _check_names(raw):
     "No two columns of one name"
@@ -144,7 +145,8 @@ def _row_numbers(raw, keys):
     "Columns without a name, or named index, that count the rows"
     names = [c for c in raw.frame.columns if c not in keys]
     nameless = _unnamed(names)
-    found = [n for n in names if (n in nameless or n.lower() == 'index') and _counts_rows(raw.frame[n])]
+    candidates = [n for n in names if n in nameless or n.lower() == 'index']
+    found = [n for n in candidates if _counts_rows(raw.frame[n])]
     for n in nameless:
         if n in found: continue
         place = raw.frame.columns.get_loc(n) + 1
@@ -170,9 +172,15 @@ def select_columns(names:list, # of the columns with values
 def _as_numbers(column):
     "A column as float64; NaN where there is no number"
     if column.dtype.kind in 'cmM': return np.full(len(column), np.nan)   # complex, or times
-    if column.dtype == object: column = column.map(lambda v: np.nan if isinstance(v, complex) else v)
+    if column.dtype == object: column = column.map(_real)
     try: return pd.to_numeric(column, errors='coerce').to_numpy(np.float64, na_value=np.nan)
     except (OverflowError, TypeError, ValueError): return column.map(_as_float).to_numpy(np.float64)
+
+def _real(v): return np.nan if isinstance(v, complex) else v
+
+def _without_text(column): # of a file: what is text there is no number
+    if column.dtype.kind in 'iufb': return column
+    return column.map(lambda v: np.nan if isinstance(v, str) else v).astype(object)
 
 def _as_float(v):
     try: return float(v)
@@ -187,7 +195,9 @@ def _what_is_wrong(raw, i, column):
 
 def _read_numbers(raw, columns, date_column):
     "These columns as float64"
-    values = {c: _as_numbers(raw.frame[c]) for c in columns}
+    found = {c: raw.frame[c] for c in columns}
+    if raw.text_at: found = {c: _without_text(v) for c, v in found.items()}
+    values = {c: _as_numbers(v) for c, v in found.items()}
     numbers = pd.DataFrame(values, columns=columns)
     bad = ~np.isfinite(numbers.to_numpy())
     if not bad.any(): return numbers
@@ -217,7 +227,8 @@ def _check_rising(raw, dates, column, may_repeat=False):
     if dates.duplicated().any():
         for c in _id_like(raw, [column]):
             raise TimeLLMError(f'{raw.name}: dates repeat, and column {c!r} tells their rows apart. '
-                f'If it names several series, set id_column={c} (--id_column {c}) and target, the column with their values')
+                f'If it names several series, set id_column={c} (--id_column {c}) '
+                'and target, the column with their values')
     how = f'earlier than the row before ({before})'
     if dates[i] == dates[i - 1]: how = 'the same date as the row before'
     raise TimeLLMError(f'{at} {how}. Sort the rows by date and keep one of each')
