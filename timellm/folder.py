@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['BEST', 'PREVIOUS', 'LOG', 'METRICS', 'EVALUATION', 'step_file', 'step_folders', 'experiment_folder', 'write_csv',
            'files_at_once', 'checkpoint_bytes', 'Found', 'look', 'newest_first', 'find_in', 'RunFolder', 'run_folder',
-           'find_checkpoints', 'is_whole', 'its_best', 'resolve', 'config_of', 'is_ancestor', 'Decision', 'decide',
-           'inspect_text']
+           'find_checkpoints', 'is_whole', 'its_best', 'resolve', 'config_of', 'is_ancestor', 'Decision',
+           'begin_with_text', 'decide', 'inspect_text']
 
 # %% ../nbs/07b_folder.ipynb #imports
 import os, re, shutil, time
@@ -325,6 +325,23 @@ class Decision:
         if self.elsewhere: return f.id in (m['id'], best.get('id'))
         return is_ancestor(f.meta, m['lineage'], m['global_step'])
 
+# %% ../nbs/07b_folder.ipynb #table-changed
+@patch(as_prop=True)
+def table_changed(self:Decision)->bool:
+    "True if a checkpoint does not fit because the same table holds other values, as after appended rows"
+    settings = {x.name for x in self.differing if not x.is_content}
+    if settings & {'data', 'features', 'target'}: return False
+    return any(x.is_content and x.name == 'data' for x in self.differing)
+
+def begin_with_text(found:list, # of `Found`, newest first
+    also:str='' # options that are needed besides
+)->str:
+    "What to do where the table has changed: how to begin with the best of these checkpoints"
+    best_first = sorted(found, key=lambda f: not f.best)
+    path = next((f.path for f in best_first if not f.error), 'PATH')
+    return ('the table has changed since (rows appended?). To begin with the weights of the old run: '
+        f'{also}--resume_weights {path}; with a --model_comment of its own the old run stays where it is')
+
 # %% ../nbs/07b_folder.ipynb #look-through
 def _take_newest(d, cfg, identity, whole):
     "Look through `d.listed` for the newest that is whole and fits, and whose best is whole; set `d.found`"
@@ -384,9 +401,12 @@ def _given(folder, cfg, identity, whole, rep):
     d.differing = differences(f.meta, cfg, identity)
     if d.differing:
         lines = '\n- '.join(map(str, d.differing))
-        d.refusal = (f'{f.path} cannot be resumed with these settings, nothing was changed:\n- {lines}\n'
-            'Take the old values, or start anew with --resume_from_checkpoint none; '
+        advice = ('Take the old values, or start anew with --resume_from_checkpoint none; '
             '--resume_weights takes the weights alone into another run')
+        if d.table_changed:
+            text = begin_with_text([f], '--resume_from_checkpoint auto ')
+            advice = f'Most likely {text}'
+        d.refusal = f'{f.path} cannot be resumed with these settings, nothing was changed:\n- {lines}\n{advice}'
         return d
     whole(f.path)
     among = find_checkpoints(home) if d.elsewhere else d.listed

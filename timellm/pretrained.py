@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['KNOWN', 'byte_tokenizer', 'tiny_backbone', 'Known', 'Source', 'find_backbone', 'load_pretrained', 'smollm2_folder',
-           'load_backbone', 'Dims', 'backbone_dims']
+           'load_backbone', 'Dims', 'backbone_dims', 'local_tokenizer']
 
 # %% ../nbs/05b_pretrained.ipynb #imports
 import importlib.util, os, tempfile
@@ -57,12 +57,14 @@ class Known(NamedTuple):
     hub:str # id on the hub; empty: it is not taken from there
     d_llm:int # width
     vocab:int # rows of its word embeddings
+    positions:int=None # that an input can have; None: there is no limit
+    layers:int=None # that it has; None: as many as are asked for
 
 KNOWN = {
-    'gpt2': Known('openai-community/gpt2', 768, 50257),
-    'llama': Known('huggyllama/llama-7b', 4096, 32000),
-    'smollm2': Known('', 576, 49152),
-    'tiny': Known('', 32, 270),
+    'gpt2': Known('openai-community/gpt2', 768, 50257, 1024, 12),
+    'llama': Known('huggyllama/llama-7b', 4096, 32000, 2048, 32),
+    'smollm2': Known('', 576, 49152, 8192, 30),
+    'tiny': Known('', 32, 270, 1024),
     'none': Known('', 0, 0)}
 
 # %% ../nbs/05b_pretrained.ipynb #how-to-get
@@ -106,13 +108,16 @@ def find_backbone(cfg:Config # uses llm_model, llm_path, project_dir
     raise TimeLLMError(f'llm_model={cfg.llm_model!r} is no folder; {looked}')
 
 # %% ../nbs/05b_pretrained.ipynb #check-layers
+def _check_enough(n, have, name): # layers; have None: any number
+    if have and n > have: raise TimeLLMError(f'llm_layers={n}, and {name} has {have}: take {have} or fewer')
+
 def _check_layers(config, n, name):
     "`TimeLLMError` unless the model is one stack of at least `n` layers"
     have = getattr(config, 'num_hidden_layers', None)
     if getattr(config, 'is_encoder_decoder', False) or have is None:
         raise TimeLLMError(f'{name} ({config.model_type}) is no single stack of layers: '
             'take a decoder such as GPT2, LLAMA or smollm2')
-    if n > have: raise TimeLLMError(f'llm_layers={n}, and {name} has {have}: take {have} or fewer')
+    _check_enough(n, have, name)
 
 # %% ../nbs/05b_pretrained.ipynb #check-complete
 def _check_complete(missing, name):
@@ -214,16 +219,34 @@ class Dims(NamedTuple):
     "Sizes of a backbone; None where they are not known"
     d_llm:int=None # width; 0: no language model
     vocab:int=None # rows of its word embeddings
+    positions:int=None # that an input can have; None also where there is no limit
 
-def backbone_dims(cfg:Config # uses llm_model, llm_path, project_dir
+def _known_dims(cfg, known): # known: from `KNOWN`
+    _check_enough(cfg.llm_layers, known.layers, cfg.llm_model)
+    return Dims(known.d_llm, known.vocab, known.positions)
+
+def backbone_dims(cfg:Config # uses llm_model, llm_path, llm_layers, project_dir
 )->Dims:
-    "Sizes of a config's backbone, without loading or downloading anything"
+    "Sizes of a config's backbone, without loading or downloading anything; `TimeLLMError` if its layers do not suffice"
     name = cfg.llm_model.lower()
-    known = Dims(*KNOWN[name][1:]) if name in KNOWN else None
-    if name == 'none': return known
-    if known and not cfg.llm_path: return known
+    known = KNOWN.get(name)
+    if name == 'none' or (known and not cfg.llm_path): return _known_dims(cfg, known)
     kind, src, _ = find_backbone(cfg)
-    if kind == 'hub' and known: return known
+    if kind == 'hub' and known: return _known_dims(cfg, known)
     try: c = AutoConfig.from_pretrained(src, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError): return Dims()
-    return Dims(getattr(c, 'hidden_size', None), getattr(c, 'vocab_size', None))
+    _check_layers(c, cfg.llm_layers, str(src))
+    size = lambda name: getattr(c, name, None)
+    return Dims(size('hidden_size'), size('vocab_size'), size('max_position_embeddings'))
+
+# %% ../nbs/05b_pretrained.ipynb #local-tokenizer
+def local_tokenizer(cfg:Config # uses llm_model, llm_path, project_dir
+):
+    "The tokenizer of a config's backbone, if it is on this machine; else None. Nothing is downloaded or converted"
+    kind, src, _ = find_backbone(cfg)
+    if kind == 'none': return None
+    if kind == 'tiny': return byte_tokenizer()
+    if kind == 'smollm2': src = cache_dir()/'SmolLM2-135M-Instruct'
+    with _quiet():
+        try: return AutoTokenizer.from_pretrained(src, local_files_only=True, trust_remote_code=False)
+        except Exception: return None   # each library raises its own; loading the backbone says what is wrong

@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['PAPER_DESCRIPTION', 'DESCRIPTIONS', 'describe', 'Normalized', 'instance_norm', 'autocorrelation', 'WindowStats',
-           'window_stats', 'prompt_texts', 'Prompter', 'ahead', 'agreed', 'common_tokens']
+           'window_stats', 'prompt_texts', 'Prompter', 'longest_prompt', 'shortest_prompt', 'ahead', 'agreed',
+           'common_tokens']
 
 # %% ../nbs/04_prompt.ipynb #imports
+import math
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -106,15 +108,19 @@ def _statistics_text(s, number):
         f'the trend of input is {trend}, top 5 lags are : {s.lags}<|<end_prompt>|>')
 
 # %% ../nbs/04_prompt.ipynb #prompt-texts
+def _head(cfg):
+    "The part of a prompt that is the same for all windows"
+    return (f'<|start_prompt|>Dataset description: {describe(cfg)}Task description: '
+        f'forecast the next {cfg.pred_len} steps given the previous {cfg.seq_len} steps information; '
+        'Input statistics: ')
+
 def prompt_texts(x:torch.Tensor, # (B, seq_len) windows
     cfg:Config # uses prompt, description, data, pred_len, seq_len
 )->list:
     "The prompt of each window, B strings; template of the paper's figure 4 as the published code prints it"
     short = cfg.prompt == 'short'
     number = _three_decimals if short else repr
-    head = (f'<|start_prompt|>Dataset description: {describe(cfg)}Task description: '
-        f'forecast the next {cfg.pred_len} steps given the previous {cfg.seq_len} steps information; '
-        'Input statistics: ')
+    head = _head(cfg)
     return [head + _statistics_text(s, number) for s in window_stats(x, short)]
 
 # %% ../nbs/04_prompt.ipynb #prompter
@@ -136,6 +142,44 @@ class Prompter:
         ids = torch.zeros_like(mask)
         ids[mask.bool()] = torch.tensor([i for row in rows for i in row])
         return ids, mask
+
+# %% ../nbs/04_prompt.ipynb #longest-prompt
+_GAP = '\0'   # stands for a number in a prompt, and is never in one
+
+class _Lag:
+    "A lag that is printed as a gap"
+    def __repr__(self): return _GAP
+
+def _words(cfg, upward):
+    "The texts between the numbers of a prompt, without the space before a number"
+    gaps = WindowStats(_GAP, _GAP, _GAP, upward, [_Lag()]*5, constant=False)
+    text = _head(cfg) + _statistics_text(gaps, str)
+    return [words.rstrip() for words in text.split(_GAP)]
+
+def _number_bytes(cfg):
+    "Most bytes of all numbers of a prompt, each with a space before it"
+    value = len(f'-{math.isqrt(cfg.seq_len) + 1}.000') if cfg.prompt == 'short' else 24
+    lag = len(str(cfg.seq_len))
+    return 3*(1 + value) + 5*(1 + lag)
+
+def longest_prompt(cfg:Config, # uses prompt, description, data, pred_len, seq_len
+    tokenizer=None # of the backbone; None: bytes are counted, which is more
+)->int:
+    "Tokens that no window's prompt exceeds; some more than the longest has"
+    count = lambda text: len(text.encode())
+    if tokenizer: count = lambda text: len(tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
+    words = max(sum(map(count, _words(cfg, upward))) for upward in (True, False))
+    marks = tokenizer.num_special_tokens_to_add() if tokenizer else 4
+    return words + _number_bytes(cfg) + marks
+
+def shortest_prompt(cfg:Config, # uses prompt, description, data, pred_len, seq_len
+    tokenizer # of the backbone
+)->int:
+    "Tokens that each window's prompt has at least"
+    least = WindowStats('0', '0', '0', upward=True, lags=[1], constant=False)
+    each = [least, least._replace(upward=False), least._replace(constant=True)]
+    texts = [_head(cfg) + _statistics_text(stats, str) for stats in each]
+    return min(map(len, tokenizer(texts, verbose=False).input_ids))
 
 # %% ../nbs/04_prompt.ipynb #ahead
 def ahead(items, # whatever can be iterated

@@ -21,8 +21,7 @@ from .drive import free_bytes, on_drive
 from .folder import *
 from .machine import *
 from .measure import progress_bar
-from .model import count_trainable
-from .pretrained import backbone_dims
+from .model import count_trainable, planned_dims
 from .trainer import *
 from .windows import *
 
@@ -192,7 +191,7 @@ def plan(cfg:Config, # the run
     windows = count_windows(cfg, shape.lengths or shape.rows, shape.channels, source)
     steps = windows['train']//cfg.batch_size
     total = steps*cfg.train_epochs
-    d_llm, vocab = backbone_dims(cfg)
+    d_llm, vocab, _ = planned_dims(cfg)
     n = None if d_llm is None or vocab is None else count_trainable(cfg, d_llm, vocab)
     saves = range(cfg.save_steps, total + 1, cfg.save_steps) if cfg.save_steps else range(0)
     return Plan(run_folder(cfg), source, **windows, steps_per_epoch=steps, total_steps=total, saves=saves, n_trained=n,
@@ -204,8 +203,10 @@ def _nothing_found(d):
     weights = f', with the weights of {d.weights}' if d.weights else ''
     if d.how == 'none': return f'fresh start{weights}; checkpoints that are there are moved aside'
     if not d.listed: return f'auto: no checkpoint yet, a fresh start{weights}'
-    return (f'auto: none of the {len(d.listed)} checkpoints there fits these settings: they would be moved aside '
+    n, differing = len(d.listed), '; '.join(map(str, d.differing))
+    text = (f'auto: none of the {n} checkpoints there fits these settings ({differing}): they would be moved aside '
         f'(another model_comment keeps them){weights}')
+    return text if weights or not d.table_changed else f'{text}; {begin_with_text(d.listed)}'
 
 def _found_text(d, cfg, home):
     m, path = d.found.meta, d.found.path
@@ -222,7 +223,9 @@ def resume_text(d:Decision, # from `decide`
 )->str:
     "What training would resume from, in words"
     if d.found and d.refusal:
-        return f"{d.found.path} does not fit, training would stop: {'; '.join(map(str, d.differing))}"
+        text = f"{d.found.path} does not fit, training would stop: {'; '.join(map(str, d.differing))}"
+        if not d.table_changed: return text
+        return f"{text}; {begin_with_text([d.found], '--resume_from_checkpoint auto ')}"
     if d.refusal: return f'training would stop: {d.refusal}'
     text = _found_text(d, cfg, home) if d.found else _nothing_found(d)
     return '; '.join([text, *d.passed_over])

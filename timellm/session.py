@@ -96,7 +96,7 @@ def resume(self:Session):
     if t.is_main: self.folder.clean_up(self.cfg.save_total_limit)
     self.reporter.parameters(t)
     notes += left_behind
-    if moved: notes.append(_moved_text(moved))
+    if moved: notes.append(_moved_text(moved, d))
     for n in notes: self.say(n)
     if state: self.say_resumed(state, d.found)
     else: self.say(f'Starting fresh in {self.folder.home}')
@@ -111,9 +111,10 @@ def load(self:Session, state:dict, found:Found): # from `load_checkpoint`; where
     t.saved_step = t.progress.global_step if unchanged else -1   # a step file of this very state exists
     self.saver.at_step(t.progress.global_step)
 
-def _moved_text(moved):
-    return (f'Moved the checkpoints that this run does not go on from, or that are damaged, to {moved} '
-        '(to go on with one of them: --resume_from_checkpoint and its path; '
+def _moved_text(moved, d): # moved: a folder; d: the `Decision`
+    text = f'Moved the checkpoints that this run does not go on from, or that are damaged, to {moved}'
+    if d.table_changed and not (d.found or d.weights): return f'{text}: {begin_with_text(find_in(moved))}'
+    return (f'{text} (to go on with one of them: --resume_from_checkpoint and its path; '
         'a model_comment of their own keeps runs apart)')
 
 # %% ../nbs/08c_session.ipynb #left-behind
@@ -225,7 +226,7 @@ def save_all(self:Session):
 @patch
 @contextmanager
 def leaving(self:Session):
-    "However a run is left, what it saved is written and copied first; only a second Ctrl-C does not wait"
+    "However a run is left, what it trained is saved and copied first; only a second Ctrl-C does not wait"
     try:
         try: yield
         except Stop: self.stop()
@@ -235,8 +236,11 @@ def leaving(self:Session):
         raise
     except OutOfMemory as e: raise self.after_out_of_memory(e) from None
     except CheckpointError: raise
-    except Exception:
+    except NonFiniteLoss:   # the step file before it must stay, not be rotated away
         with suppress(CheckpointError): self.save_all()
+        raise
+    except Exception as e:
+        self.after_error(e)
         raise
     except BaseException:   # a second Ctrl-C: what is still under way must take no name, it would meet the next run
         self.saver.close(0)
@@ -265,6 +269,40 @@ def saved_text(self:Session, step:int)->str:
     text = f'saved in {(self.folder.local/step_file(step)).parent}'
     return f'{text}, on its way to {self.folder.home}' if self.folder.mirrored else text
 
+# %% ../nbs/08c_session.ipynb #save-unsaved
+@patch
+def save_unsaved(self:Session)->str:
+    "Save what is whole and in no step file yet, wait until all is written; what went wrong with that, or nothing"
+    self.saving = True
+    t = self.trainer
+    is_whole = not t.in_optimizer and t.accelerator.num_processes == 1
+    try:
+        try:
+            if is_whole and t.progress.global_step not in (0, t.saved_step): t.save()
+        finally: self.save_all()
+    except Exception as e: return str(e) or type(e).__name__   # whatever a broken GPU or disk raises
+    return ''
+
+@patch
+def after_error(self:Session, e:Exception):
+    "Save what was trained before an error, and say in a line what is kept; nothing in here hides the error"
+    problem, step = self.save_unsaved(), self.trainer.progress.global_step
+    if not step: return
+    with suppress(Exception):   # a screen or folder that has gone
+        parts = [f'{type(e).__name__} after step {step}; {self.kept_text()}.']
+        if problem: parts.append(f'What is newer could not be saved: {problem}.')
+        command = as_command(self.cfg, resume_from_checkpoint='auto')
+        self.say(' '.join([*parts, f'To go on, once its cause is mended: {command}']))
+
+@patch
+def kept_text(self:Session)->str:
+    "What is saved of a run that an error ended"
+    step, found = self.trainer.progress.global_step, self.folder.find()
+    newest = next((f for f in found if not f.error), None)
+    if not newest: return 'nothing is saved' if step else 'no step was done before'
+    text = f'step {newest.step} is saved in {newest.path}'
+    return f'{text}, nothing is lost' if newest.step == step else text
+
 # %% ../nbs/08c_session.ipynb #fit
 @patch
 def fit(self:Session)->Progress:
@@ -282,24 +320,11 @@ def fit(self:Session)->Progress:
 @patch
 def after_out_of_memory(self:Session, e:OutOfMemory)->OutOfMemory:
     "Save what was trained before; the error again, with what is saved and how to go on"
-    self.saving = True
-    t, problem = self.trainer, ''
-    is_whole = not t.in_optimizer and t.accelerator.num_processes == 1
-    try:
-        if is_whole and t.progress.global_step not in (0, t.saved_step): t.save()
-        self.save_all()
-    except CheckpointError as x: problem = f' {x}.'
-    text = f'{e}; {self.kept_text()}.{problem}{self.smaller_text(e)}'
+    problem = self.save_unsaved()
+    more = f' {problem}.' if problem else ''
+    text = f'{e}; {self.kept_text()}.{more}{self.smaller_text(e)}'
     self.say(text, screen=False)   # the error shows it
     return OutOfMemory(text, e.setting, e.smaller)
-
-@patch
-def kept_text(self:Session)->str:
-    "What is saved of a run that ran out of memory"
-    newest = next((f for f in self.folder.find() if not f.error), None)
-    if not newest: return 'no step was done before'
-    text = f'step {newest.step} is saved in {newest.path}'
-    return f'{text}, nothing is lost' if newest.step == self.trainer.progress.global_step else text
 
 @patch
 def smaller_text(self:Session, e:OutOfMemory)->str:
@@ -340,7 +365,7 @@ def _one_run(s, begun):
         with s.leaving(): return t.progress
     finally:
         s.saver.close(0)
-        t.release()
+        with suppress(RuntimeError): t.release()   # a GPU that has failed releases nothing
 
 def train(cfg:Config, # the run
     df=None, # a table in memory instead of the config's file

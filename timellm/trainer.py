@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['rate_factor', 'make_schedule', 'step_quietly', 'new_branch', 'Progress', 'Pace', 'NonFiniteLoss', 'Stop', 'Quiet',
-           'Asked', 'Trainer', 'make_trainer']
+           'Asked', 'Trainer', 'check_prompts', 'make_trainer']
 
 # %% ../nbs/08_trainer.ipynb #imports
 import math, signal, time, torch, uuid, warnings
@@ -16,13 +16,14 @@ from fastcore.basics import patch
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
+from .backbone import check_length
 from .checkpoint import rng_state, set_rng_state, snapshot
 from .config import *
 from .machine import *
 from .measure import *
 from .model import *
 from .pretrained import load_backbone
-from .prompt import Prompter, ahead
+from .prompt import Prompter, ahead, longest_prompt
 from .windows import *
 
 # %% ../nbs/08_trainer.ipynb #rate-factor
@@ -178,10 +179,10 @@ class Trainer:
         self.saved_step = -1   # step of the last step file
         self.asked = Asked()
         self.in_optimizer = False   # a step is half done: the state is not whole
+        self.rng_before = None   # the random states before the step under way; None: no step is under way
         self.prepare_model(model)
         if not self.steps_per_epoch:
-            raise TimeLLMError(f'{len(data.train)} training windows are less than '
-                f'one step of {self.windows_per_step} windows')
+            raise TimeLLMError(f'{len(data.train)} training windows are less than a step of {self.windows_per_step}')
     @property
     def bare(self): return self.accelerator.unwrap_model(self.model)
     @property
@@ -213,6 +214,23 @@ def release(self:Trainer):
     held = self.model, self.optimizer, self.schedule
     self.model, self.optimizer, self.schedule = self.accelerator.free_memory(*held)
 
+# %% ../nbs/08_trainer.ipynb #check-prompts
+def check_prompts(cfg:Config, # uses prompt, description, data, seq_len, pred_len, patch_len, stride
+    backbone, # from `load_backbone`
+    data:Data): # whose windows are all to be forecast
+    "`TimeLLMError` if the prompt of some window and its patches exceed the backbone's positions"
+    most, patches, name = backbone.positions, count_patches(cfg), backbone.name
+    check_positions(cfg, most, backbone.tokenizer, name)
+    if not most or not backbone.tokenizer: return
+    if longest_prompt(cfg, backbone.tokenizer) + patches <= most: return
+    prompter = Prompter(cfg, backbone.tokenizer)
+    print('Measuring the prompts of all windows, as some may be too long for the backbone', flush=True)
+    for split in SPLITS:
+        windows = getattr(data, split)
+        for i in torch.arange(len(windows)).split(256):
+            ids, _ = prompter(windows[i][0])   # (B, L)
+            check_length(ids.shape[1], patches, most, name)
+
 # %% ../nbs/08_trainer.ipynb #make-trainer
 def make_trainer(cfg:Config, # the run
     df=None, # a table in memory instead of the config's file
@@ -222,6 +240,7 @@ def make_trainer(cfg:Config, # the run
     "A trainer with freshly initialized weights"
     accelerator, data = make_accelerator(cfg), load_data(cfg, df)
     backbone = load_backbone(cfg)
+    if backbone: check_prompts(cfg, backbone, data)
     seed = cfg.seed + rep
     set_seed(seed + accelerator.process_index)   # weights are those of the main process, dropout is each one's own
     return Trainer(cfg, data, TimeLLM(cfg, backbone), accelerator, seed, **kw)
@@ -280,6 +299,7 @@ def prepare(self:Trainer, i:torch.Tensor)->tuple: # window numbers of all proces
 @patch
 def train_step(self:Trainer, n:int, batch)->float: # from `prepare`
     "One optimizer step on these windows; its loss"
+    self.rng_before = rng_state()
     x, y, ids, mask = (t.to(self.accelerator.device) for t in batch)
     loss = F.mse_loss(self.model(x, ids, mask), y)
     value = self.agree(loss)
@@ -291,6 +311,7 @@ def train_step(self:Trainer, n:int, batch)->float: # from `prepare`
     if self.cfg.lradj == 'TST' and self.progress.global_step + 1 < self.schedule.total_steps: self.schedule.step()
     self.progress.after_step(value, n)
     self.in_optimizer = False
+    self.rng_before = None
     return value
 
 @patch
@@ -316,9 +337,9 @@ def non_finite(self:Trainer, what:str)->NonFiniteLoss:
 @patch
 def state_dict(self:Trainer)->dict:
     "The full training state: tensors and plain types"
-    scaler = getattr(self.accelerator, 'scaler', None)
+    scaler, rng = getattr(self.accelerator, 'scaler', None), self.rng_before or rng_state()
     return dict(asdict(self.progress), model=trained_state(self.bare), optimizer=self.optimizer.state_dict(),
-        schedule=self.schedule.state_dict(), scaler=scaler.state_dict() if scaler else None, rng=rng_state(),
+        schedule=self.schedule.state_dict(), scaler=scaler.state_dict() if scaler else None, rng=rng,
         finished=self.progress.finished(self.cfg), windows_per_step=self.windows_per_step, **self.about)
 
 @patch
