@@ -254,7 +254,7 @@ def forecast_text(f:Forecast, # to be shown
 )->str:
     "Cut-off, first rows and files as lines of text"
     csv, png = files
-    head = f.forecast.head(7).round(3).to_string(max_cols=8)
+    head = f.forecast.head(7).to_string(max_cols=8, float_format='{:.3f}'.format)
     return (f'Forecast of {f.title}, after {f.last}:\n{head}\n'
         f'... {len(f.forecast)} rows in {csv}, picture in {png}')
 
