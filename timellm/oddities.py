@@ -7,111 +7,224 @@ __all__ = ['mean_and_std', 'check_scale', 'odd_values']
 
 # %% ../nbs/03f_oddities.ipynb #imports
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np, pandas as pd
 
 from .config import *
 
-# %% ../nbs/03f_oddities.ipynb #mean-and-std
-_ROUNDING = 4*np.finfo(np.float64).eps   # relative deviation that comes from summing alone
+# %% ../nbs/03f_oddities.ipynb #moments
+_CONSTANT = 4*np.finfo(np.float64).eps   # deviation over mean: what rounding makes of one value
+_DIGITS = 1e-8   # deviation over mean: less, and sums of a million rows have too few digits
+_SQUARES = 1e150   # deviation: the square of more, or of less than its inverse, is no float64
 
-def mean_and_std(rows:np.ndarray # (rows, channels)
+def _from_first(rows): # (rows, channels)
+    "Mean and deviation, from the distances to the first row"
+    apart = rows - rows[0]
+    unit = abs(apart).max(0)
+    unit[unit == 0] = 1
+    apart /= unit
+    return rows[0] + unit*apart.mean(0), unit*apart.std(0)
+
+def _moments(rows): # (rows, channels)
+    "Mean and population deviation of each channel; the deviation of a constant channel is 0"
+    with np.errstate(all='ignore'):   # what overflows is measured again
+        mean, std = rows.mean(0), rows.std(0)
+        sure = (std > _DIGITS*abs(mean)) & (std > 1/_SQUARES) & (std < _SQUARES)
+        if not sure.all(): mean[~sure], std[~sure] = _from_first(rows[:, ~sure])
+        std[std <= _CONSTANT*abs(mean)] = 0
+    return mean, std
+
+# %% ../nbs/03f_oddities.ipynb #mean-and-std
+def mean_and_std(rows:np.ndarray # (rows, channels), float64
 )->tuple:
     "Mean and population deviation of each channel, both (channels,); the deviation of a constant channel is 1"
-    with np.errstate(over='ignore', invalid='ignore'):
-        mean, std = rows.mean(0), rows.std(0)
-    equal = (rows == rows[:1]).all(0)
-    constant = equal | (std <= _ROUNDING*abs(mean))
-    return mean, np.where(constant, 1., std)
+    mean, std = _moments(rows)
+    return mean, np.where(std == 0, 1., std)
+
+# %% ../nbs/03f_oddities.ipynb #usual-distance
+_TOO_FAR = 1e7   # deviations: float32 carries seven digits
+_HUGE = 1e18   # the square of a larger value is no float32
+_RARE = .99   # the share of rows that are less far than an accident
+
+def _usual_distance(fit): # (rows,)
+    "The middle of a column, and how far from it a value may usually be"
+    common = fit[abs(fit) < _HUGE]
+    if not len(common) or (common == common[0]).all(): common = fit
+    middle = np.median(common)
+    apart = abs(common - middle)
+    moved = apart[(apart > 0) & (abs(common) < _HUGE)]
+    typical = np.median(moved) if len(moved) else 0
+    farthest = np.unique(apart[apart >= np.quantile(apart, _RARE, method='lower')])
+    least = max(1e-6*abs(middle), np.finfo(np.float64).tiny)
+    return middle, max(farthest[-5:][0], typical, least)
+
+# %% ../nbs/03f_oddities.ipynb #distances
+def _distances(v, n_fit, mean, std): # v: (rows,)
+    "How many deviations each value lies from the rest, (rows,); inf where that cannot be said"
+    middle, usual = _usual_distance(v[:n_fit])
+    unit = std if std != 0 else _HUGE/_TOO_FAR
+    found = np.empty(len(v))
+    found[:n_fit] = abs(v[:n_fit] - middle)/usual
+    found[n_fit:] = abs(v[n_fit:] - mean)/unit
+    return np.nan_to_num(found, nan=np.inf)
+
+def _no_scale(where, name, value, distance, cells):
+    "The error about the first of the `cells` that lie too far from the rest"
+    power = int(np.log10(min(distance, 1e300)))
+    return TimeLLMError(f'{where}, column {name!r}: {_shown(value)} lies 10^{power} deviations from the rest of the '
+        f'column, which cannot be told apart beside it (such cells in the column: {cells}). Is it a fill value? '
+        'Correct such cells, or leave out their rows. If the rest is one value and the noise of rounding, '
+        'round the column, or leave it out')
+
+def _shown(value):
+    "A number as a person would write it"
+    if value == int(value): return f'{value:.12g}'
+    return f'{value:.6g}'
 
 # %% ../nbs/03f_oddities.ipynb #check-scale
-_BEYOND = 1e7   # deviations: float32 carries seven digits
-
-def _usual_distance(distance, middle): # (rows, channels), (channels,)
-    "What values usually differ from the middle by, (channels,)"
-    apart = np.where(distance > 0, distance, np.nan)
-    some = (distance > 0).any(0)
-    usual = np.zeros(len(some))
-    usual[some] = np.nanmedian(apart[:, some], axis=0)
-    events = np.quantile(distance, .99, axis=0)
-    return np.maximum.reduce([usual, 1e-6*abs(middle), 1e-9*events])
-
-def _distances(values, n_fit):
-    "How many deviations each value lies from the rest, (rows, channels); inf where that cannot be said"
-    fit = values[:n_fit]
-    middle = np.median(fit, axis=0)
-    usual = _usual_distance(abs(fit - middle), middle)
-    robust = abs(values - middle)/np.maximum(usual, 1e-300)
-    mean, std = mean_and_std(fit)
-    scaled = abs((values - mean)/std)
-    found = np.concatenate([robust[:n_fit], scaled[n_fit:]])
-    has_scale = np.isfinite(scaled).all(0)
-    return np.where(has_scale, np.nan_to_num(found, nan=np.inf), robust)
-
-# %% ../nbs/03f_oddities.ipynb #check-scale-function
 def check_scale(values:pd.DataFrame, # (rows, channels) float64
-    n_fit:int, # first rows that mean and deviation are taken of
-    where:Callable=lambda i: f'row {i + 1}' # function of a row's position: where it stands, for errors
+    n_fit:int, # first rows, of which mean and deviation are taken
+    where:Callable=lambda i: f'row {i + 1}' # function of a row's position: where it stands, for the error
 )->None:
-    "`TimeLLMError` for the value that makes scaling meaningless"
+    "`TimeLLMError` for the first value of a column beside which the others cannot be told apart"
     numbers = values.to_numpy()
-    with np.errstate(all='ignore'): distance = _distances(numbers, n_fit)
-    # a column that stood still in the training part has no deviation to compare with
-    still = (numbers[:n_fit] == numbers[:1]).all(0)
-    distance[:, still] = abs(numbers[:, still])/1e22   # only what float32 cannot square
-    if not (distance > _BEYOND).any(): return
-    i, j = np.unravel_index(distance.argmax(), distance.shape)
-    i = int(i)
-    power = 'far more than 10^15'
-    if distance[i, j] < 1e15: power = f'10^{int(np.log10(distance[i, j]))}'
-    raise TimeLLMError(f'{where(i)}, column {values.columns[j]!r}: {float(numbers[i, j])!r} lies {power} deviations '
-        'from the rest of the column, so that mean and deviation mean nothing. Is it a fill value? '
-        'Correct such cells, or leave out their rows')
+    if not len(numbers[:n_fit]): return
+    mean, std = _moments(numbers[:n_fit])
+    for j, name in enumerate(values.columns):
+        v = np.ascontiguousarray(numbers[:, j])
+        with np.errstate(all='ignore'): found = _distances(v, n_fit, mean[j], std[j])
+        far = np.flatnonzero(found > _TOO_FAR)
+        if not len(far): continue
+        i = int(far[0])
+        raise _no_scale(where(i), name, v[i], found[i], len(far))
 
-# %% ../nbs/03f_oddities.ipynb #odd-kinds
-def _moves_later(v, n_fit): # v: (rows,)
-    moves = v != v[0]
-    if moves[:n_fit].any() or not moves[n_fit:].any(): return ''
-    return f'is constant ({v[0]:g}) in the training part and moves later: nothing can be learned of it'
+# %% ../nbs/03f_oddities.ipynb #moves-later
+def _moves_later(v, n_fit, at): # v: (rows,); at: function of a position: its date
+    "Constant in the training part only?"
+    if not 0 < n_fit < len(v) or (v[:n_fit] != v[0]).any(): return ''
+    moved = np.flatnonzero(v != v[0])
+    if not len(moved): return ''
+    return f'is {_shown(v[0])} in all {n_fit} training rows and moves from {at(moved[0])} on'
 
-def _sentinel(v, n_fit):
-    low, high = np.quantile(v, [.25, .75])
-    far = np.maximum(low - v, v - high) > 20*(high - low)
-    if high == low or not far.any(): return ''
-    found, counts = np.unique(v[far], return_counts=True)
-    k = counts.argmax()
-    if counts[k] < 2: return ''
-    return f'holds {found[k]:g} {counts[k]} times, far from all other values: does it stand for a missing one?'
+# %% ../nbs/03f_oddities.ipynb #stands-apart
+_NINES = 999, 999.9, 999.99, 9999, 9999.9, 9999.99, 99999, 999999, 8888
+_INTEGERS = -32768, 32767, 65535, -2147483648, 2147483647, 4294967295   # the ends of integers in 2 and 4 bytes
+_CODES = [-99, -99.9, *_NINES, *(-c for c in _NINES), *_INTEGERS]
+_FAR = 20   # distances between the quartiles
 
-def _flat_run(v, n_fit):
-    edges = np.flatnonzero(np.r_[True, v[1:] != v[:-1], True])
-    lengths = np.diff(edges)
-    longest = int(lengths.max())
-    rests = (lengths > 1).mean() > .05   # a column that often keeps its value
-    if rests or longest < max(24, .02*len(v)) or longest == len(v): return ''
-    row = int(edges[lengths.argmax()])
-    return f'holds {v[row]:g} for {longest} rows from row {row + 1} on, and moves all the time elsewhere'
+def _stand_ins(v, codes): # v: (rows,)
+    "Values above the rest that may stand for missing ones, as `{value: rows}`"
+    measured = v[~np.isin(v, codes)] if v.max() in codes else v
+    if not len(measured): return {}
+    low, high = np.quantile(measured, [.25, .75])
+    spread = high - low
+    far = v > high + spread
+    if not far.any(): return {}
+    found, rows = np.unique(v[far], return_counts=True)   # rising
+    below = np.concatenate([[v[~far].max()], found[:-1]])
+    known = np.isin(found, codes)
+    repeated = (rows > 1) & (spread > 0) & (found > high + _FAR*spread)
+    chosen = (known | repeated) & (found - below > .5*(found - high))
+    if not chosen.any(): return {}
+    levels = len(np.unique(v)) - chosen.sum()
+    enough = levels >= np.where(known, 2, 10)   # a switch may be 0 and 999
+    chosen &= enough
+    return dict(zip(found[chosen], rows[chosen]))
 
-def _counter(v, n_fit):
-    steps = np.diff(v)
-    falls = int((steps < 0).sum())
-    if falls > len(v)//500 or (steps > 0).mean() < .5: return ''
-    return 'only rises, like a meter: its differences are what is usually forecast'
+# %% ../nbs/03f_oddities.ipynb #stand-in
+def _stand_in(v, n_fit, at):
+    "Does a value stand for a missing one?"
+    found = _stand_ins(v, _CODES)
+    below = _stand_ins(-v, [-c for c in _CODES])
+    found.update({-value: rows for value, rows in below.items()})
+    if not found: return ''
+    value = max(found, key=found.get)
+    first = at(np.flatnonzero(v == value)[0])
+    return f'is {_shown(value)} in {found[value]} rows, the first at {first}'
+
+# %% ../nbs/03f_oddities.ipynb #runs
+class _Runs(NamedTuple):
+    "The runs of one value in a column"
+    value:np.ndarray # (runs,)
+    start:np.ndarray # (runs,) first row
+    rows:np.ndarray # (runs,)
+
+def _runs(v): # (rows,)
+    "The runs of one value"
+    moves = np.flatnonzero(v[1:] != v[:-1])
+    start = np.concatenate([[0], moves + 1])
+    rows = np.diff(start, append=len(v))
+    return _Runs(v[start], start, rows)
+
+def _rests_again(runs, k):
+    "Does the column rest at the value of run `k` at other times, too?"
+    value, rows = runs.value[k], runs.rows[k]
+    same = runs.value == value
+    same[k] = False
+    others = runs.rows[same]
+    if 3*others.max(initial=0) > rows: return True
+    elsewhere = runs.rows.sum() - rows
+    return value in (runs.value.min(), runs.value.max()) and others.sum() > .02*elsewhere
+
+# %% ../nbs/03f_oddities.ipynb #flat-run
+def _flat_run(v, n_fit, at):
+    "Does the column hold one value for long, where it otherwise moves?"
+    runs = _runs(v)
+    shortest = max(24, len(v)//1000)
+    if runs.rows.max() < shortest or (v[:n_fit] == v[0]).all(): return ''
+    usual = np.quantile(runs.rows, .99, method='lower')
+    long = runs.rows >= max(shortest, 10*usual)
+    if (~long).sum() < .1*runs.rows[~long].sum(): return ''   # moves in less than one of ten rows
+    odd = [k for k in np.flatnonzero(long) if not _rests_again(runs, k)]
+    if not odd: return ''
+    k = max(odd, key=lambda k: runs.rows[k])
+    text = f'is {_shown(runs.value[k])} for {runs.rows[k]} rows from {at(runs.start[k])} on'
+    if len(odd) > 1: text += f' (the longest of {len(odd)} such runs)'
+    return text
+
+# %% ../nbs/03f_oddities.ipynb #counter
+def _counter(v, n_fit, at):
+    "Does it only rise?"
+    step = np.diff(v)
+    falls = np.flatnonzero(step < 0)
+    if len(v) < 50 or len(falls) > max(1, len(v)//500): return ''
+    if (step > 0).mean() < .1: return ''
+    text = f'rises from {_shown(v[0])} to {_shown(v[-1])} and never falls'
+    if len(falls): text += f' but in {len(falls)} of {len(v)} rows, the first at {at(falls[0] + 1)}'
+    return text
 
 # %% ../nbs/03f_oddities.ipynb #odd-values
-_KINDS = _moves_later, _sentinel, _flat_run, _counter
+class _Kind(NamedTuple):
+    "One kind of odd column"
+    title:str # of the note
+    find:Callable # (v, n_fit, at): what was found, or ''
+    advice:str # what one could do
 
-def odd_values(values:pd.DataFrame, # (rows, channels) float64
+_KINDS = [
+    _Kind('Constant in the training part', _moves_later, 'nothing is learned of it: leave the column out'),
+    _Kind('Perhaps missing values', _stand_in,
+        'they are learned as if measured: correct these cells, or leave out the rows'),
+    _Kind('One value for long', _flat_run, 'elsewhere it moves: was a sensor silent, or a gap filled?'),
+    _Kind('Perhaps a counter', _counter, 'what is usually forecast of a meter is the differences of its rows')]
+
+def _note(kind, found): # found: one text a column
+    "All columns of a kind in one sentence"
+    text = ', '.join(found[:3])
+    if len(found) > 3: text += f', and {len(found) - 3} more'
+    return f'{kind.title}: {text} ({kind.advice})'
+
+def odd_values(values:pd.DataFrame, # (rows, channels) float64, indexed by date or count
     n_fit:int # first rows, of the training part
 )->list:
-    "Notes on odd columns, at most one a kind; they change nothing"
-    notes, numbers = [], np.ascontiguousarray(values.to_numpy().T)   # (channels, rows)
-    if values.shape[0] < 3: return notes
-    for kind in _KINDS:
-        texts = {c: kind(v, n_fit) for c, v in zip(values.columns, numbers)}
-        odd = [c for c, text in texts.items() if text]
-        if not odd: continue
-        note = f'column {odd[0]!r} {texts[odd[0]]}'
-        if len(odd) > 1: note += f'; likewise {len(odd) - 1} more columns, {odd[1]!r} the next'
-        notes.append(note)
-    return notes
+    "Notes on columns that are worth a look, at most one a kind; they change nothing"
+    def at(i): return str(values.index[i]) if isinstance(values.index, pd.DatetimeIndex) else f'row {i + 1}'
+    numbers = values.to_numpy()
+    found = {kind: [] for kind in _KINDS}
+    if len(values) < 3: return []
+    for j, name in enumerate(values.columns):
+        v = np.ascontiguousarray(numbers[:, j])
+        for kind, texts in found.items():
+            with np.errstate(all='ignore'): text = kind.find(v, n_fit, at)
+            if text: texts.append(f'{name!r} {text}')
+    return [_note(kind, texts) for kind, texts in found.items() if texts]
