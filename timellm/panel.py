@@ -188,7 +188,7 @@ def cpu_cost(cfg:Config, # the run
     shape:Shape # of its table
 )->str:
     "What a step and an epoch would take on this machine's CPU; nothing where the backbone is not known"
-    d_llm, vocab = backbone_dims(cfg)
+    d_llm, vocab, _ = backbone_dims(cfg)
     if not d_llm: return ''
     flops = least_flops(d_llm, vocab, cfg.llm_layers, count_patches(cfg), cfg.batch_size)
     seconds = flops/_cpu_rate()/.6
