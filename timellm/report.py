@@ -186,7 +186,7 @@ def plan(cfg:Config, # the run
     shape:Shape=None # from `data_shape`, to save reading the data again
 )->Plan:
     "Sizes of a run"
-    shape = shape or data_shape(cfg)
+    shape = Shape(*(shape or data_shape(cfg)))   # also of a plain tuple
     source = shape.source
     windows = count_windows(cfg, shape.lengths or shape.rows, shape.channels, source)
     steps = windows['train']//cfg.batch_size
@@ -265,7 +265,7 @@ def plan_text(cfg:Config, # the run
     decision:Decision=None # from `decide`
 )->str:
     "The plan of a run as lines of text; `CheckpointError` where `resume_from_checkpoint` leads nowhere"
-    shape = shape or data_shape(cfg)
+    shape = Shape(*(shape or data_shape(cfg)))
     p = plan(cfg, shape)
     d = decision or decide(p.folder, cfg, Identity(data=shape.sha256))
     thin = f'; between epochs with eval_stride {cfg.eval_stride}' if cfg.eval_stride > 1 else ''
