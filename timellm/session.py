@@ -280,7 +280,8 @@ def save_unsaved(self:Session)->str:
         try:
             if is_whole and t.progress.global_step not in (0, t.saved_step): t.save()
         finally: self.save_all()
-    except Exception as e: return str(e) or type(e).__name__   # whatever a broken GPU or disk raises
+    except Exception as e:   # whatever a broken GPU or disk raises
+        return (str(e).splitlines() or [type(e).__name__])[0]
     return ''
 
 @patch
@@ -290,7 +291,7 @@ def after_error(self:Session, e:Exception):
     if not step: return
     with suppress(Exception):   # a screen or folder that has gone
         parts = [f'{type(e).__name__} after step {step}; {self.kept_text()}.']
-        if problem: parts.append(f'What is newer could not be saved: {problem}.')
+        if problem: parts.append(f'Saving failed: {problem}.')
         command = as_command(self.cfg, resume_from_checkpoint='auto')
         self.say(' '.join([*parts, f'To go on, once its cause is mended: {command}']))
 
