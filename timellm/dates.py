@@ -304,11 +304,9 @@ def _in_zone(column, dates, timezone):
     "Naive dates in a named zone"
     try: return Dates(_index(dates).tz_localize(timezone, ambiguous='infer'), [])
     except (ValueError, TypeError): pass
-    index = _index(dates)
-    for i in range(len(index)):   # one by one, to name the row
-        try: index[i:i + 1].tz_localize(timezone, ambiguous=True)
-        except (ValueError, TypeError) as e:
-            raise column.refuse(i, f'does not exist in {timezone}, the clocks are moved then') from e
+    any_hour = dict(ambiguous=np.ones(len(dates), bool), nonexistent='NaT')
+    skipped = _index(dates).tz_localize(timezone, **any_hour).isna()
+    if skipped.any(): raise column.refuse(int(skipped.argmax()), f'does not exist in {timezone}: the clocks skip it')
     raise TimeLLMError(f'{column.name}: dates in the hour in which the clocks are set back in {timezone} '
         'stand there once, and nobody can tell which of the two is meant. Write them with offsets (+01:00), or in UTC')
 

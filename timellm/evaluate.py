@@ -151,10 +151,11 @@ def fit_notes(loaded:LoadedModel, # a checkpoint
     cfg:Config, # of what is measured or forecast
     table:Table # likewise
 )->list:
-    "Notes on a table that is not the checkpoint's; `TimeLLMError` where its rows have another step"
+    "Notes on what differs from the training; `TimeLLMError` where another table's rows have another step"
     known, now = loaded.state['data'], table.longest.calendar
     was = known.get('freq')
-    if was and not same_step(was, known.get('days'), now):
+    is_other = was and kinship(table, known) != OWN   # rules have got other names since
+    if is_other and not same_step(was, known.get('days'), now):
         raise TimeLLMError(f'{table.name} has a row every {now.name} '
             f'and the checkpoint was trained on one every {was}: '
             'resample the table (resample, --resample), or train on it')
@@ -186,7 +187,8 @@ def _measurement(cfg, path, df, split, since, scale): # as `evaluate`
     cfg, known = _as_trained(cfg, loaded), loaded.state['data']
     kin = kinship(table, known)
     notes = notes_of(table, cfg)
-    if kin != OWN: notes += [f'this is {kin}', *fit_notes(loaded, cfg, table)]
+    if kin != OWN: notes.append(f'this is {kin}')
+    notes += fit_notes(loaded, cfg, table)
     split = split or ('test' if kin == OWN else 'all')
     how = scale or ('table' if kin == OTHER else 'run')
     scale, more = scale_for(known, table.channels, own_scale(table, cfg), how)

@@ -136,7 +136,9 @@ def file_case(rng:np.random.Generator # decides everything
     frame = _cells(truth.values.reset_index(drop=True))
     frame.insert(0, str(rng.choice(['date', 'ds', 'Timestamp', '日期'])), dates)
     content, style = _as_file(frame, rng, with_counter=rng.random() < .2)
-    kind = f'{layout}, {style}'
+    return _readable(f'{layout}, {style}', content, settings, truth)
+
+def _readable(kind, content, settings, truth): # settings None: without any it has to be refused
     if settings is None: return Case(kind, content, {}, None, True)
     return Case(kind, content, settings, truth, False)
 
@@ -149,9 +151,7 @@ def long_case(rng:np.random.Generator # decides everything
     frame = frame.melt('ds', var_name='unique_id', value_name='y')
     if layout != 'compact': frame = frame.sample(frac=1, random_state=int(rng.integers(99)))
     content, style = _as_file(frame[['unique_id', 'ds', 'y']], rng, with_counter=False)
-    kind = f'long, {layout}, {style}'
-    if settings is None: return Case(kind, content, {}, None, True)
-    return Case(kind, content, settings, truth, False)
+    return _readable(f'long, {layout}, {style}', content, settings, truth)
 
 # %% ../nbs/92_fuzz.ipynb #frame-case
 def frame_case(rng:np.random.Generator # decides everything

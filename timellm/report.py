@@ -77,7 +77,7 @@ def parameters(self:Reporter, trainer:Trainer):
     self.say(f'{_backbone_text(trainer)}; {trainer.n_trained:,} trained weights')
     precision = a.mixed_precision.replace('no', 'fp32')
     self.say(f'Device: {a.device}, precision {precision}, {a.num_processes} process(es)')
-    for note in trainer.data.notes: self.say(f'NOTE: {note}')
+    for note in notes_of(trainer.data.table, trainer.cfg): self.say(f'NOTE: {note}')
     self.say(_data_text(trainer))
 
 # %% ../nbs/08b_report.ipynb #status

@@ -81,11 +81,11 @@ def _key_names(names, cfg):
     return [*_date_names(names, cfg), *_unnamed(names[:1]), cfg.id_column or ID_NAME]
 
 # %% ../nbs/03e_table.ipynb #raw-of
-def _raw_of(df, name):
+def _raw_of(df, name, cfg):
     "A table in memory as a `Raw`"
-    if isinstance(df.index, (pd.DatetimeIndex, pd.PeriodIndex)):
-        index_name = df.index.name or 'date'
-        if index_name not in df: df = df.rename_axis(index_name).reset_index()
+    has_dates = isinstance(df.index, (pd.DatetimeIndex, pd.PeriodIndex))
+    if has_dates and not _date_names([str(c) for c in df.columns], cfg):
+        df = df.rename_axis(cfg.date_column or 'date').reset_index()
     no_text, notes = [c for c in df.columns if not isinstance(c, str)], []
     if no_text: notes.append(f'column names that are no text are taken as text: {_some(no_text)}')
     names = [str(c) for c in df.columns]
@@ -104,8 +104,8 @@ def read_raw(cfg:Config, # uses data, root_path, data_path, date_column, id_colu
     name='the DataFrame' # of the table in memory, used in errors
 )->Raw:
     "The table that a config names, nothing checked"
-    if df is not None: return _raw_of(df, name)
-    if cfg.data == 'synthetic': return _raw_of(synthetic_frame(), 'generated series')
+    if df is not None: return _raw_of(df, name, cfg)
+    if cfg.data == 'synthetic': return _raw_of(synthetic_frame(), 'generated series', cfg)
     path = find_csv(cfg)
     cells = read_cells(path, lambda names: _key_names(names, cfg))
     raw = Raw(cells.frame, str(path), list(cells.notes), cells.line_of, cells.text_at)
@@ -336,6 +336,8 @@ def _long(raw, dates, keys, cfg): # keys: columns with id, date and value
     series = [s for s, _ in found]
     _one_step(series, raw)
     text = f'column {id_column!r} names {len(series)} series, column {value!r} holds their values'
+    others = [c for c in raw.frame.columns if c not in keys]
+    if others: text += f'; not used: {_some(others)}'
     return Table(series, raw.name, [text, *_notes_of_series(found)], keys)
 
 def _notes_of_series(found, most=3): # pairs of `Series` and its notes

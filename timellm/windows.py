@@ -129,7 +129,6 @@ class Data:
     std:np.ndarray # (channels,) population deviation of the training rows; 1 for a constant channel
     table:Table # all rows
     sha256:str # identifies columns and values
-    notes:list # what was understood, or is worth knowing
     @property
     def source(self)->str: return self.table.name   # file or name that the rows came from
     @property
@@ -207,7 +206,7 @@ def split_table(table:Table, # from `selected_table`
     spans = [series_spans(cfg, n) for n in table.lengths]
     splits = {s: windows_of(scaled, [of_series[s] for of_series in spans], cfg) for s in SPLITS}
     return Data(**splits, columns=table.channels, mean=scale.mean, std=scale.std, table=table,
-        sha256=content_sha256(table), notes=notes_of(table, cfg))
+        sha256=content_sha256(table))
 
 def make_data(df:pd.DataFrame, # as read: a column of dates and columns of numbers
     cfg:Config, # uses data, features, target, percent, seq_len, pred_len, batch_size
