@@ -38,8 +38,9 @@ MOVED = {   # old room: {new room: names}
     'data': dict(named='NAMED ETT_COLUMNS data_dirs find_csv', table='select_columns synthetic_frame content_sha256',
         windows='borders count_windows Windows Data make_data load_data data_shape'),
     'drive': dict(machine='only_one gpu_name machine_text'),
-    'evaluate': dict(measure='measure_windows evaluate_windows Bar progress_bar',
+    'evaluate': dict(measure='measure_windows evaluate_windows', screen='Bar progress_bar',
         baselines='seasonal_naive DLinear fit_dlinear'),
+    'measure': dict(screen='Bar progress_bar'),
     'model': dict(machine='least_flops matmul_rate memory memory_text gpu_busy usage_text OutOfMemory within_memory '
         'pick_precision make_accelerator'),
     'panel': dict(live='LiveView'),

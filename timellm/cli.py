@@ -7,12 +7,9 @@ __all__ = ['ABOUT', 'setting_options', 'add_own_options', 'make_parser', 'parse'
            'cmd_run', 'cmd_inspect', 'cmd_import', 'exit_code', 'overview', 'main']
 
 # %% ../nbs/12_cli.ipynb #imports
-import os, signal, sys
-from argparse import HelpFormatter
+import signal, sys
+from argparse import ArgumentParser, HelpFormatter
 from dataclasses import field, fields, make_dataclass
-
-from fastcore.docments import docments
-from transformers.hf_argparser import HfArgumentParser
 
 import timellm
 from .config import *
@@ -35,6 +32,7 @@ def _as_option(f, comment):
 
 def setting_options()->list:
     "A dataclass for each group of settings; values are text"
+    from fastcore.docments import docments
     comments = docments(Config)
     options = {f.name: _as_option(f, comments[f.name]) for f in fields(Config)}
     groups = []
@@ -54,7 +52,7 @@ _SCALE = ("run: values are scaled as in the training; table: by the table's own 
 _SCALE_OF_A_FORECAST = "run: values are scaled as in the training; table: by the table's own rows [run]"
 _TRUST_PICKLE = 'read the file even if it holds more than tensors and plain types; opening it can run any program'
 
-def add_own_options(parser:HfArgumentParser, command:str)->None: # a name in `ABOUT`
+def add_own_options(parser:ArgumentParser, command:str)->None: # a name in `ABOUT`
     "The options that only this command has"
     add = parser.add_argument
     if command == 'train':
@@ -75,8 +73,9 @@ def add_own_options(parser:HfArgumentParser, command:str)->None: # a name in `AB
 
 # %% ../nbs/12_cli.ipynb #make-parser
 def make_parser(command:str # a name in `ABOUT`
-)->HfArgumentParser:
+)->ArgumentParser:
     "The parser of a command: `--preset` and an option for each field of `Config`, in groups; values stay text"
+    from transformers.hf_argparser import HfArgumentParser
     has_settings = command != 'inspect'
     groups = setting_options() if has_settings else []
     end = 'In brackets: the value without a preset.' if has_settings else None
@@ -102,10 +101,11 @@ def parse(command:str, # a name in `ABOUT`
     args:list # words after it
 ):
     "Namespace of a command's own options, and the settings that were given"
-    known, rest = make_parser(command).parse_known_args(args)
+    dashes = [a for a in args if a.endswith('=--')]   # argparse takes -- for the end of the options, here as well
+    known, rest = make_parser(command).parse_known_args([a for a in args if a not in dashes])
     given = {f.name: getattr(known, f.name, None) for f in fields(Config)}
     settings = {n: v for n, v in given.items() if v is not None}
-    return known, {**settings, **_unknown_options(rest)}
+    return known, {**settings, **_unknown_options(rest + dashes)}
 
 # %% ../nbs/12_cli.ipynb #cmd-train
 def cmd_train(o, settings):
@@ -155,15 +155,18 @@ def exit_code(command:str, # a name in `ABOUT`
 )->int:
     "Run a command; its exit code"
     try:
-        _COMMANDS[command](*parse(command, args))
-        sys.stdout.flush()
-    except BrokenPipeError:   # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        from timellm.screen import screens   # imported here, where Ctrl-C is caught
+        with screens(): return _done(command, args)
+    except KeyboardInterrupt as e:
+        if not hasattr(e, 'signum'): print(f'timellm {command}: interrupted', file=sys.stderr)
+        return 128 + getattr(e, 'signum', signal.SIGINT)
+
+def _done(command, args):
+    "Run a command; 2 after an error that the user can put right, else 0"
+    try: _COMMANDS[command](*parse(command, args))
     except (TimeLLMError, OSError) as e:   # OSError: a disk that is full or read-only, nothing to debug
         print(f'timellm {command}: {e}', file=sys.stderr)
         return 2
-    except KeyboardInterrupt as e: return 128 + getattr(e, 'signum', signal.SIGINT)
     return 0
 
 # %% ../nbs/12_cli.ipynb #main

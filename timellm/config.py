@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['GROUPS', 'RESUME_RULES', 'LOCKED', 'LOCKED_TST', 'CHOICES', 'DATE_FORMATS', 'PRESETS', 'TimeLLMError', 'ConfigError',
-           'Config', 'ResumeRule', 'resume_rules_text', 'nearest', 'make_config', 'with_settings', 'setting',
-           'experiment_dir', 'as_command', 'why_finished']
+           'Config', 'ResumeRule', 'resume_rules_text', 'setting', 'experiment_dir', 'nearest', 'make_config',
+           'with_settings', 'option', 'as_command', 'why_finished']
 
 # %% ../nbs/01_config.ipynb #imports
 import math, os, re, shlex
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -154,12 +155,34 @@ def resume_rules_text(width:int=120 # of a line
     head = ResumeRule('may change', 'setting', 'what it means')
     return '\n'.join(row(rule) for rule in [head, *RESUME_RULES])
 
+# %% ../nbs/01_config.ipynb #setting
+def setting(cfg:Config, # the run
+    rep:int=0 # repetition, 0 to itr-1
+)->str:
+    "The published name of an experiment"
+    c = cfg
+    model_id = c.model_id or f'{c.data}_{c.seq_len}_{c.pred_len}'
+    parts = [c.task_name, model_id, 'TimeLLM', c.data, f'ft{c.features}',
+        f'sl{c.seq_len}', f'll{c.label_len}', f'pl{c.pred_len}',
+        f'dm{c.d_model}', f'nh{c.n_heads}', f'el{c.e_layers}', f'dl{c.d_layers}', f'df{c.d_ff}',
+        f'fc{c.factor}', f'eb{c.embed}', c.des, str(rep)]
+    return '_'.join(parts)
+
+# %% ../nbs/01_config.ipynb #experiment-dir
+def experiment_dir(cfg:Config, # the run
+    rep:int=0 # repetition, 0 to itr-1
+)->Path:
+    "The folder of an experiment, `checkpoints/<setting>-<model_comment>` below the project folder"
+    return Path(cfg.project_dir)/'checkpoints'/f'{setting(cfg, rep)}-{cfg.model_comment}'
+
 # %% ../nbs/01_config.ipynb #convert
 _BOOLEANS = {'true': True, '1': True, 'yes': True, 'false': False, '0': False, 'no': False}
 
 def _text(v):
-    if isinstance(v, (str, os.PathLike)): return os.fspath(v)
-    return str(v)
+    text = os.fspath(v) if isinstance(v, (str, os.PathLike)) else str(v)
+    text.encode()   # an error for bytes of a command line that are no UTF-8
+    if '\0' in text: raise ValueError('NUL')
+    return text
 
 def _boolean(v):
     if isinstance(v, bool): return v
@@ -172,13 +195,21 @@ def _number(v):
     return n
 
 def _whole(v):
+    if isinstance(v, str):
+        with suppress(ValueError): v = int(v)   # exact, however long
     n = _number(v)
     if n != int(n): raise ValueError('not a whole number')
     return int(n) if isinstance(v, str) else int(v)   # '1e3' is whole too
 
 # %% ../nbs/01_config.ipynb #coerce
-_KINDS = {str: ('text', _text), bool: ('true or false', _boolean), int: ('a whole number', _whole),
+_KINDS = {str: ('text (UTF-8, no NUL)', _text), bool: ('true or false', _boolean), int: ('a whole number', _whole),
     float: ('a number', _number)}
+
+def _shown(value):
+    "A value in an error, cut where it is long"
+    try: text = repr(value)
+    except ValueError: return 'a number of thousands of digits'   # Python refuses to write it
+    return text if len(text) <= 200 else f'{text[:200]}...'
 
 def _coerce(cfg):
     "Convert every value of `cfg` to its field's type and return the problems; what cannot be used becomes the default"
@@ -189,7 +220,7 @@ def _coerce(cfg):
         if value is None: value = f.default
         try: value = convert(value)
         except (ValueError, TypeError, KeyError, OverflowError):
-            problems.append(f'{f.name}={value!r}: {kind} is needed')
+            problems.append(f'{f.name}={_shown(value)}: {kind} is needed')
             value = f.default   # so that the other checks can run
         setattr(cfg, f.name, value)
     return problems
@@ -219,16 +250,27 @@ _AT_LEAST = {
         'train_epochs patience percent'}
 _IN_FOLDER_NAME = 'task_name model_id des embed model_comment'
 
+def _is_short(text):
+    "Can a text be a path, or a part of a name?"
+    parts = text.split('/')
+    return len(text) < 4000 and max(len(os.fsencode(p)) for p in parts) <= 255
+
 def _check_values(cfg):
     "Problems with a setting's own value"
     problems = []
     def need(fits, name, what):
-        if not fits: problems.append(f'{name}={getattr(cfg, name)!r}: {what}')
+        if not fits: problems.append(f'{name}={_shown(getattr(cfg, name))}: {what}')
     for name, choices in CHOICES.items():
         value, accepted = getattr(cfg, name), choices.split()
         need(value in accepted, name, f"accepted are {', '.join(accepted)}{nearest(value, accepted)}")
     for least, names in _AT_LEAST.items():
         for n in names.split(): need(getattr(cfg, n) >= least, n, f'at least {least} is needed')
+    whole = [f.name for f in fields(cfg) if f.type is int]
+    texts = [f.name for f in fields(cfg) if f.type is str and f.name != 'description']
+    for n in whole: need(getattr(cfg, n) < 2**63, n, 'below 2**63 is needed')
+    need(cfg.train_epochs < 2**31, 'train_epochs', 'below 2**31 is needed')
+    for n in texts: need(_is_short(getattr(cfg, n)), n, 'a text or path of at most 255 bytes between slashes is needed')
+    need(cfg.seed + cfg.itr <= 2**32, 'seed', f'with itr={cfg.itr} at most {2**32 - cfg.itr} is possible')
     need(cfg.percent <= 100, 'percent', 'at most 100')
     need(0 <= cfg.dropout < 1, 'dropout', '0 or more and below 1 is needed')
     need(0 < cfg.pct_start < 1, 'pct_start', 'between 0 and 1 is needed')
@@ -236,7 +278,8 @@ def _check_values(cfg):
     need(cfg.max_hours >= 0, 'max_hours', '0 or more is needed')
     need(cfg.learning_rate > 0, 'learning_rate', 'above 0 is needed')
     for n in _IN_FOLDER_NAME.split():
-        need(not re.search(r'[/\\\0]', getattr(cfg, n)), n, 'is part of a folder name, no slash in it')
+        bad = re.search(r'[/\\\x00-\x1f]', getattr(cfg, n))
+        need(not bad, n, 'is part of a folder name, no slash or line break in it')
     return problems
 
 # %% ../nbs/01_config.ipynb #check-reading
@@ -252,12 +295,12 @@ def _check_reading(cfg):
     p, names = [], DATE_FORMATS.split()
     by_name = not cfg.date_format or cfg.date_format in names
     if not by_name and not re.search(r'%[YyGcxDF]', cfg.date_format):
-        p.append(f"date_format={cfg.date_format!r}: accepted are {', '.join(names)}, "
+        p.append(f"date_format={_shown(cfg.date_format)}: accepted are {', '.join(names)}, "
             'or a strftime format with the year in it, like %d.%m.%Y %H:%M')
     if cfg.timezone and not _zone_is_known(cfg.timezone):
-        p.append(f'timezone={cfg.timezone!r}: no time zone that is known here; write it like Europe/Berlin')
+        p.append(f'timezone={_shown(cfg.timezone)}: no time zone that is known here; write it like Europe/Berlin')
     if cfg.resample and not _RESAMPLE.fullmatch(cfg.resample.strip()):
-        p.append(f'resample={cfg.resample!r}: a step, mean, sum or last, and (if rows are to be filled) '
+        p.append(f'resample={_shown(cfg.resample)}: a step, mean, sum or last, and (if rows are to be filled) '
             'the most missing rows in a run are needed, like 1h mean 3')
     return p
 
@@ -275,12 +318,17 @@ def _check_together(cfg):
     if not cfg.llm_model and not cfg.llm_path:
         p.append("llm_model='' and llm_path='': one of them has to name the backbone")
     if not cfg.project_dir: p.append("project_dir='': name the folder for checkpoints ('.' for this one)")
+    bytes_ = len(os.fsencode(experiment_dir(cfg, cfg.itr - 1).name))
+    if bytes_ > 255:
+        p.append(f"the run's folder would have a name of {bytes_} bytes, disks take 255: "
+            'make model_comment, des or model_id shorter')
     path = cfg.resume_from_checkpoint
     one_path = path not in ('auto', 'none', '')
     if one_path and cfg.resume_weights:
-        p.append(f'resume_weights={cfg.resume_weights!r} is for a fresh start, '
-            f'resume_from_checkpoint={path!r} goes on with a run: take one of them')
-    if one_path and cfg.itr > 1: p.append(f'itr={cfg.itr} cannot resume from one path ({path}): take auto or none')
+        p.append(f'resume_weights={_shown(cfg.resume_weights)} is for a fresh start, '
+            f'resume_from_checkpoint={_shown(path)} goes on with a run: take one of them')
+    if one_path and cfg.itr > 1:
+        p.append(f'itr={cfg.itr} cannot resume from one path ({_shown(path)}): take auto or none')
     return p
 
 # %% ../nbs/01_config.ipynb #presets-code
@@ -311,12 +359,12 @@ def _unknown_names(preset, settings):
     "Problems with the names that `make_config` was given"
     problems = []
     if preset and preset not in PRESETS:
-        problems.append(f"preset={preset!r}: accepted are {', '.join(PRESETS)}{nearest(preset, PRESETS)}")
+        problems.append(f"preset={_shown(preset)}: accepted are {', '.join(PRESETS)}{nearest(preset, PRESETS)}")
     names = [f.name for f in fields(Config)]
     for n in sorted(settings.keys() - set(names)):
         hint = f'no such setting{nearest(n, names)}'
         if n == 'llm_dim': hint = 'follows from the backbone, drop it'
-        problems.append(f'{n}={settings[n]!r}: {hint}')
+        problems.append(f'{n}={_shown(settings[n])}: {hint}')
     return problems
 
 # %% ../nbs/01_config.ipynb #make-config
@@ -342,25 +390,14 @@ def with_settings(cfg:Config, # stays as it is
     "A checked copy of `cfg` with some settings changed"
     return make_config(**{**asdict(cfg), **changed})
 
-# %% ../nbs/01_config.ipynb #setting
-def setting(cfg:Config, # the run
-    rep:int=0 # repetition, 0 to itr-1
+# %% ../nbs/01_config.ipynb #option
+def option(name:str, # of a setting, or another option
+    value # that it has
 )->str:
-    "The published name of an experiment"
-    c = cfg
-    model_id = c.model_id or f'{c.data}_{c.seq_len}_{c.pred_len}'
-    parts = [c.task_name, model_id, 'TimeLLM', c.data, f'ft{c.features}',
-        f'sl{c.seq_len}', f'll{c.label_len}', f'pl{c.pred_len}',
-        f'dm{c.d_model}', f'nh{c.n_heads}', f'el{c.e_layers}', f'dl{c.d_layers}', f'df{c.d_ff}',
-        f'fc{c.factor}', f'eb{c.embed}', c.des, str(rep)]
-    return '_'.join(parts)
-
-# %% ../nbs/01_config.ipynb #experiment-dir
-def experiment_dir(cfg:Config, # the run
-    rep:int=0 # repetition, 0 to itr-1
-)->Path:
-    "The folder of an experiment, `checkpoints/<setting>-<model_comment>` below the project folder"
-    return Path(cfg.project_dir)/'checkpoints'/f'{setting(cfg, rep)}-{cfg.model_comment}'
+    "An option as it is pasted into a shell"
+    text = str(value)
+    if text.startswith('-'): return shlex.quote(f'--{name}={text}')   # else it would be taken for an option
+    return shlex.join([f'--{name}', text])
 
 # %% ../nbs/01_config.ipynb #as-command
 def _different(want, preset):
@@ -377,10 +414,10 @@ def as_command(cfg:Config, # the run
     want = {**asdict(cfg), **changed}
     def n_options(preset): return len(_different(want, preset)) + bool(preset)   # --preset is one, too
     preset = min(['', *PRESETS], key=n_options)
-    words = ['timellm', 'train']
-    if preset: words += ['--preset', preset]
-    for n, v in _different(want, preset).items(): words += [f'--{n}', str(v)]
-    return shlex.join(words)
+    parts = ['timellm train']
+    if preset: parts.append(option('preset', preset))
+    for n, v in _different(want, preset).items(): parts.append(option(n, v))
+    return ' '.join(parts)
 
 # %% ../nbs/01_config.ipynb #why-finished
 def why_finished(cfg:Config, # uses patience, train_epochs

@@ -7,7 +7,6 @@ __all__ = ['OWN', 'GROWN', 'OTHER', 'SCALES', 'MEASURED', 'LoadedModel', 'load_m
            'evaluate', 'all_windows', 'verdict', 'table_text']
 
 # %% ../nbs/09b_evaluate.ipynb #imports
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -21,13 +20,15 @@ from .calendar import same_step
 from .checkpoint import CheckpointError, Identity, differences, load_checkpoint
 from .config import *
 from .dates import read_date
+from .drive import file_name
 from .folder import EVALUATION, experiment_folder, resolve, write_csv
 from .machine import make_accelerator
 from .measure import *
 from .model import TimeLLM, load_trained
 from .pretrained import load_backbone
 from .prompt import Prompter, describe
-from .table import Table, content_sha256, grown_from, selected_table
+from .screen import progress_bar
+from .table import Table, content_sha256, grown_from, name_in_files, selected_table
 from .windows import *
 
 # %% ../nbs/09b_evaluate.ipynb #check-fits
@@ -262,9 +263,8 @@ def evaluate(cfg:Config, # the run; of a checkpoint alone: `config_of`
 def _file_name(m, since): # `_Measurement`
     "Of the table of errors"
     if m.kin == OWN and m.split == 'test' and not since: return EVALUATION
-    of = f'since {since}' if since else m.split
-    parts = [Path(EVALUATION).stem, Path(m.table.name).stem, of]
-    return '_'.join(re.sub(r'\W+', '_', p) for p in parts) + '.csv'
+    of = f"since_{str(since).replace(' ', '_')}" if since else m.split
+    return '_'.join([Path(EVALUATION).stem, name_in_files(m.table.name), file_name(of)]) + '.csv'
 
 # %% ../nbs/09b_evaluate.ipynb #verdict
 def all_windows(table:pd.DataFrame # from `evaluate`

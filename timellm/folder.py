@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['BEST', 'PREVIOUS', 'LOG', 'METRICS', 'EVALUATION', 'step_file', 'step_folders', 'experiment_folder', 'write_csv',
            'files_at_once', 'checkpoint_bytes', 'Found', 'look', 'newest_first', 'find_in', 'RunFolder', 'run_folder',
-           'find_checkpoints', 'is_whole', 'its_best', 'resolve', 'config_of', 'is_ancestor', 'Decision',
+           'find_checkpoints', 'own_place', 'is_whole', 'its_best', 'resolve', 'config_of', 'is_ancestor', 'Decision',
            'begin_with_text', 'decide', 'inspect_text']
 
 # %% ../nbs/07b_folder.ipynb #imports
-import os, re, shutil, time
+import hashlib, os, re, shutil, time
 import pandas as pd
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from fastcore.basics import patch
 
 from .checkpoint import *
 from .config import *
-from .drive import check_project, on_drive, work_dir
+from .drive import *
 from .prompt import describe
 
 # %% ../nbs/07b_folder.ipynb #names-code
@@ -51,7 +51,7 @@ def experiment_folder(path:Path # a checkpoint file
 def write_csv(table:pd.DataFrame, path)->None:
     "A table as a CSV file, replaced whole"
     tmp = Path(path).with_name(f'.{Path(path).name}.tmp')
-    table.to_csv(tmp, index=False)
+    with open_own(tmp, 'w', encoding='utf-8', newline='') as f: table.to_csv(f, index=False)
     os.replace(tmp, path)
 
 # %% ../nbs/07b_folder.ipynb #files-at-once
@@ -78,6 +78,10 @@ class Found:
     def best(self): return not self.path.parent.name.startswith(_STEP)   # the best one or the one before
     @property
     def id(self): return self.meta.get('id')
+    @property
+    def size(self): # bytes; 0 for a link that leads nowhere
+        try: return self.path.stat().st_size
+        except OSError: return 0
     @property
     def step(self):   # of an unreadable one: from its folder's name
         if 'global_step' in self.meta: return self.meta['global_step']
@@ -173,7 +177,7 @@ def _copied(path, to):
     for attempt in range(3):   # Drive fails to read now and then
         try:
             to.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, to)
+            copy_own(path, to)
             return to
         except OSError as e:
             if attempt == 2: raise unreadable(path, e) from e
@@ -186,7 +190,8 @@ def fetch(self:RunFolder, path:Path)->Path:
     for f in find_in(self.local):
         if f.id != id: continue
         with suppress(CheckpointError): return verify(f.path)
-    copy = _copied(path, self.local/'fetched'/id)
+    name = hashlib.sha256(str(path).encode()).hexdigest()[:16]   # of the copy: nothing that the file itself says
+    copy = _copied(path, self.local/'fetched'/name)
     try: verify(copy)
     except CheckpointError as e: raise CheckpointError(str(e).replace(str(copy), str(path))) from e
     if path.is_relative_to(self.home):
@@ -194,17 +199,25 @@ def fetch(self:RunFolder, path:Path)->Path:
         self.fetched.add((name, id))
     return copy
 
+# %% ../nbs/07b_folder.ipynb #own-place
+def own_place(path:Path # where a checkpoint is to be written
+)->Path:
+    "The path; a link in the place of its step folder is removed, as what it leads to is not ours"
+    folder = path.parent
+    if folder.name.startswith(_STEP) and folder.is_symlink(): folder.unlink()
+    return path
+
 # %% ../nbs/07b_folder.ipynb #place
 @patch
 def place(self:RunFolder, copy:Path, name:str)->None: # from `whole`; name within the folder
     "Make a verified copy a file of this run, in `local`"
-    to = self.local/name
+    to = own_place(self.local/name)
     if copy == to or is_whole(to, identity(copy)): return
     to.parent.mkdir(parents=True, exist_ok=True)
     tmp = to.with_name(f'.{to.name}.tmp')
     if copy.parent.name == 'fetched': os.replace(copy, tmp)
     else:
-        shutil.copyfile(copy, tmp)
+        copy_own(copy, tmp)
         verify(tmp)
     os.replace(tmp, to)
 
@@ -259,10 +272,10 @@ def resolve(path, # file or folder; relative: below the present folder, the proj
     path = Path(path).expanduser()
     looked = list(dict.fromkeys(b/path for b in [*bases, work_dir(experiment)]))
     for p in looked:
-        files = [p/'checkpoint.pt', p/BEST] if p.is_dir() else [p]
+        files = [p/'checkpoint.pt', p/BEST] if os.path.isdir(p) else [p]   # no error for a name that is too long
         for file in files:
-            if file.is_file(): return file
-    if folder := next((p for p in looked if p.is_dir()), None): raise _no_file(folder)
+            if os.path.isfile(file): return file
+    if folder := next(filter(os.path.isdir, looked), None): raise _no_file(folder)
     raise _not_there(path, bases)
 
 # %% ../nbs/07b_folder.ipynb #config-of
@@ -340,7 +353,7 @@ def begin_with_text(found:list, # of `Found`, newest first
     best_first = sorted(found, key=lambda f: not f.best)
     path = next((f.path for f in best_first if not f.error), 'PATH')
     return ('the table has changed since (rows appended?). To begin with the weights of the old run: '
-        f'{also}--resume_weights {path}; with a --model_comment of its own the old run stays where it is')
+        f'{also}{option("resume_weights", path)}; with a --model_comment of its own the old run stays where it is')
 
 # %% ../nbs/07b_folder.ipynb #look-through
 def _take_newest(d, cfg, identity, whole):
@@ -489,7 +502,7 @@ def rotate(self:RunFolder, limit:int # step files that stay; 0: all
     if not whole: return []
     stays = set(whole[-limit:] if limit else whole)
     gone = [p for step, p in folders.items() if step < whole[-1] and step not in stays]
-    for p in gone: shutil.rmtree(p)
+    for p in gone: remove_own(p)
     return gone
 
 # %% ../nbs/07b_folder.ipynb #usual-names
@@ -498,7 +511,7 @@ def usual_names(self:RunFolder, *used): # `Found` or None; their paths are chang
     "Give the files that a run resumes from the names that they should have"
     for f in used:
         if not f or not f.path.resolve().is_relative_to(self.home.resolve()): continue
-        usual = self.home/(BEST if f.best else step_file(f.step))
+        usual = own_place(self.home/(BEST if f.best else step_file(f.step)))
         if usual.exists(): continue
         usual.parent.mkdir(exist_ok=True)
         os.replace(f.path, usual)
@@ -514,7 +527,7 @@ def continue_log(self:RunFolder):
         if not at_home.is_file(): return
         if here.is_file() and here.stat().st_size >= at_home.stat().st_size: return
         here.parent.mkdir(parents=True, exist_ok=True)
-        here.write_bytes(at_home.read_bytes())
+        copy_own(at_home, here)
 
 @patch
 def clean_up(self:RunFolder, limit:int): # step files that stay
@@ -529,7 +542,7 @@ def check_space(self:RunFolder, cfg:Config, # uses project_dir, save_total_limit
     n_trained:int): # weights
     "`TimeLLMError` unless all checkpoints that will exist at once fit, counting those that are there already"
     for folder in self.places:
-        present = sum(f.path.stat().st_size for f in find_in(folder))
+        present = sum(f.size for f in find_in(folder))
         need = files_at_once(cfg, on_drive(folder))*checkpoint_bytes(n_trained) - present
         if folder == self.home: check_project(cfg.project_dir, max(0, need))
         else: check_project(folder, max(0, need), 'TIMELLM_CACHE')
@@ -546,7 +559,7 @@ def _best_text(f):
 def _describe(f):
     m, c = f.meta, Config(**f.meta['config'])
     backbone, data = m['backbone'], m['data']
-    rows = dict(file=f.path, size=f'{f.path.stat().st_size/1e6:.1f} MB')
+    rows = dict(file=f.path, size=f'{f.size/1e6:.1f} MB')
     rows['epoch'] = f"{m['epoch']} completed of at most {c.train_epochs}"
     rows['global_step'] = m['global_step']
     rows['position'] = f"{m['position']} windows into the epoch"

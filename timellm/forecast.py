@@ -6,7 +6,6 @@
 __all__ = ['future_dates', 'Part', 'Forecast', 'forecast', 'forecast_text', 'RunResult', 'run']
 
 # %% ../nbs/10b_forecast.ipynb #imports
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from .baselines import best_season, seasonal_naive
 from .calendar import *
 from .config import *
 from .dates import read_date
+from .drive import open_own
 from .evaluate import LoadedModel, evaluate, fit_notes, load_model, scale_for, table_text
 from .folder import experiment_folder, write_csv
 from .oddities import *
@@ -223,9 +223,8 @@ def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
     naive = seasonal_naive(windows, cfg.pred_len, _season(table, inputs, of_scale, cfg))   # (channels, pred_len)
     gaps = _note_gaps(inputs[0].series.calendar, inputs[0].n, cfg)
     for n in [*notes, *left_out, *far, *gaps]: print(f'NOTE: {n}')
-    file_name = re.sub(r'\W+', '_', Path(table.name).stem)
     return Forecast(_parts(inputs, predicted, naive, cfg), _title(loaded, cfg, table.name),
-        experiment_folder(loaded.path), file_name, table.keys)
+        experiment_folder(loaded.path), name_in_files(table.name), table.keys)
 
 # %% ../nbs/10b_forecast.ipynb #plot
 @patch
@@ -235,17 +234,24 @@ def plot(self:Forecast, most:int=16 # channels shown
     return plot_forecast(self, most)
 
 # %% ../nbs/10b_forecast.ipynb #save
+def _stamp(last):
+    "The date of the newest row that was read, for a file's name: as exact as it is"
+    if not hasattr(last, 'strftime'): return str(last)
+    text = last.strftime('%Y%m%d_%H%M')
+    if last.second or last.microsecond or last.nanosecond: text += last.strftime('%S')
+    if last.microsecond or last.nanosecond: text += f'{last.microsecond:06}{last.nanosecond:03}'
+    return text
+
 @patch
 def save(self:Forecast, folder='' # made if missing; empty: the experiment's
 )->tuple:
     "Write the CSV and the PNG; their paths"
     folder = Path(folder or self.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    last = self.last.strftime('%Y%m%d_%H%M') if hasattr(self.last, 'strftime') else self.last
-    name = f'forecast_{self.name}_{last}'
+    name = f'forecast_{self.name}_{_stamp(self.last)}'
     csv, png = folder/f'{name}.csv', folder/f'{name}.png'
     write_csv(self.forecast if self.keys else self.forecast.reset_index(), csv)
-    self.plot().savefig(png, dpi=120)
+    with open_own(png) as f: self.plot().savefig(f, dpi=120)
     return csv, png
 
 # %% ../nbs/10b_forecast.ipynb #forecast-text

@@ -19,6 +19,7 @@ from .trainer import Trainer, step_quietly
 # %% ../nbs/08d_foreign.ipynb #unpickled
 def _unpickled(path, trust_pickle):
     "What a file holds; `CheckpointError` names what is refused"
+    check_file(path)
     try: return torch.load(path, map_location='cpu', weights_only=not trust_pickle)
     except Exception as e:
         refused = re.search(r'(?:GLOBAL|class) `?([\w.]+)', str(e))

@@ -19,7 +19,7 @@ from fastcore.basics import patch
 
 from .checkpoint import *
 from .config import *
-from .drive import check_project
+from .drive import check_project, open_own, read_json
 from .folder import *
 from .machine import least_flops, matmul_rate
 from .model import count_patches
@@ -68,7 +68,7 @@ def setting_widget(name:str # of a setting that the panel shows
 def write_choices(file:Path, choices:dict)->None: # settings by name, and `preset` and `gpu`
     "Write choices to a file, whole or not at all"
     tmp = file.with_suffix('.tmp')
-    tmp.write_text(json.dumps(choices, indent=1))
+    with open_own(tmp, 'w') as f: json.dump(choices, f, indent=1)
     os.replace(tmp, file)
 
 # %% ../nbs/11_panel.ipynb #read-choices
@@ -79,8 +79,7 @@ def _can_be_shown(name, value):
 
 def read_choices(file:Path)->dict:
     "The choices kept in a file; none where there is no file or it is not ours"
-    try: kept = json.loads(file.read_text())
-    except (OSError, ValueError): return {}
+    kept = read_json(file)
     if not isinstance(kept, dict): return {}
     return {n: v for n, v in kept.items() if _can_be_shown(n, v)}
 

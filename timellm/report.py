@@ -6,21 +6,20 @@
 __all__ = ['Reporter', 'status', 'Plan', 'plan', 'resume_text', 'plan_text']
 
 # %% ../nbs/08b_report.ipynb #imports
-import sys, time
+import threading, time
 import pandas as pd
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fastcore.basics import patch
-from tqdm.auto import tqdm
 
 from .checkpoint import *
 from .config import *
-from .drive import free_bytes, on_drive
+from .drive import free_bytes, in_the_way, is_unmounted_drive, on_drive, open_own
 from .folder import *
 from .machine import *
-from .measure import progress_bar
+from .screen import *
 from .model import count_trainable, planned_dims
 from .trainer import *
 from .windows import *
@@ -33,20 +32,20 @@ class Reporter:
         self.folder = folder
         self.is_main = is_main
         self.unlogged = []   # lines that the disk did not take
+        self.lock = threading.Lock()   # the writer says something, too
         self.last_line = 0.   # when the last progress line was written
         self.first = None   # step at which this start of the run began
         self.after_epoch = lambda: None   # called when log and metrics have changed
     def say(self, text:str, screen:bool=True):
         "Print text, and append it to the run's log with the time"
         if not self.is_main: return
-        if screen:
-            tqdm.write(text, file=sys.stdout)
-            sys.stdout.flush()
+        if screen: print_line(text)
         now = time.strftime('%Y-%m-%d %H:%M:%S')
-        self.unlogged += [f'{now} {line}\n' for line in text.splitlines()]
-        with suppress(OSError):
+        with self.lock, suppress(OSError):
+            self.unlogged += [f'{now} {line}\n' for line in text.splitlines()]
             self.folder.local.mkdir(parents=True, exist_ok=True)
-            with open(self.folder.local/LOG, 'a', encoding='utf-8') as f: f.writelines(self.unlogged)
+            log = open_own(self.folder.local/LOG, 'a', encoding='utf-8', errors='backslashreplace')
+            with log: log.writelines(self.unlogged)
             self.unlogged = []
 
 # %% ../nbs/08b_report.ipynb #parameters
@@ -147,7 +146,7 @@ def _measured(windows, stride, n):
 def judged(self:Reporter, trainer:Trainer, val:dict, test:dict, best:bool):
     "After an epoch: its line, and metrics.csv"
     p, c, row = trainer.progress, trainer.cfg, trainer.progress.history[-1]
-    verdict = 'best so far, saved as checkpoint' if best else f'no improvement for {p.counter} of {c.patience} epochs'
+    verdict = 'best so far' if best else f'no improvement for {p.counter} of {c.patience} epochs'
     on_val = _measured(trainer.data.val, c.eval_stride, val['n'])
     on_test = _measured(trainer.data.test, c.eval_stride, test['n'])
     self.say(f"Epoch {p.epoch}/{c.train_epochs}, step {p.global_step}, learning rate {row['lr']:.3g}: "
@@ -246,7 +245,7 @@ def _saves_text(p, cfg, after):
 def _space_text(p, cfg, listed):
     n, home = files_at_once(cfg, on_drive(cfg.project_dir)), p.folder.home
     need, free = n*(p.checkpoint_bytes or 0), free_bytes(home)
-    present = sum(f.path.stat().st_size for f in listed if f.path.is_relative_to(home))
+    present = sum(f.size for f in listed if f.path.is_relative_to(home))
     text = f'at most {need/1e6:,.0f} MB, {n} checkpoints at once' if need else f'at most {n} checkpoints at once'
     if present: text += f', {present/1e6:,.0f} MB of it there already'
     if free is None: return f'{text}; Drive is not mounted'
@@ -255,6 +254,11 @@ def _space_text(p, cfg, listed):
 
 # %% ../nbs/08b_report.ipynb #plan-text
 def _batches(n, size): return f'{n:,} windows, {-(-n//size)} batches ({n//size} full)'
+
+def _folder_text(home):
+    "The run's folder, and what keeps it from being written to"
+    why = '' if is_unmounted_drive(home) else in_the_way(home)   # the space says that it is not mounted
+    return f'{home}, WHICH CANNOT BE WRITTEN TO: {why}' if why else home
 
 def _size_text(p):
     if not p.n_trained: return 'known once the backbone is there'
@@ -270,7 +274,7 @@ def plan_text(cfg:Config, # the run
     d = decision or decide(p.folder, cfg, Identity(data=shape.sha256))
     thin = f'; between epochs with eval_stride {cfg.eval_stride}' if cfg.eval_stride > 1 else ''
     kept = f'the newest {cfg.save_total_limit}' if cfg.save_total_limit else 'all'
-    rows = dict(directory=p.folder.home, data=p.source)
+    rows = dict(directory=_folder_text(p.folder.home), data=p.source)
     rows['train'] = (f'{p.train:,} windows, {p.steps_per_epoch} steps per epoch of {cfg.batch_size} windows, '
         'the last partial batch dropped')
     rows['validation'] = _batches(p.val, cfg.eval_batch_size) + thin

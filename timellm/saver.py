@@ -13,7 +13,7 @@ from pathlib import Path
 from fastcore.basics import patch
 
 from .checkpoint import *
-from .drive import is_unmounted_drive, write_note
+from .drive import *
 from .folder import *
 
 # %% ../nbs/07c_saver.ipynb #worker
@@ -89,7 +89,7 @@ def close(self:Worker, seconds:float=5): # most to wait for what is under way
     thread = self.thread
     self.closed = True
     with self.change: self.change.notify_all()
-    if thread: thread.join(seconds)
+    if thread and thread.ident: thread.join(seconds)   # without: an interrupt came before it was started
 
 # %% ../nbs/07c_saver.ipynb #writer
 class Writer(Worker):
@@ -108,6 +108,7 @@ class Writer(Worker):
         self.lock = threading.Lock()
         self.waiting = {}   # 'best', 'step': (state, name of its file)
         self.longest = 0.   # seconds that writing took
+        self.best = None   # state that the best file should hold; None: none of this start of the run
     def put(self, state:dict, # that nobody changes any more
         best:bool, step:bool): # as which files
         "Have a state written; it replaces what is still waiting"
@@ -128,14 +129,27 @@ def write(self:Writer):
         with self.lock:
             kind = min(self.waiting)   # 'best' before 'step'
             state, name = self.waiting[kind]
-        save_checkpoint(state, self.folder.local/name, lambda: not self.closed)
+        save_checkpoint(state, own_place(self.folder.local/name), lambda: not self.closed)
         if self.closed: return
+        if kind == 'best':
+            self.best = state
+            self.say(f"Saved as {BEST}: the best so far, of step {state['global_step']}")
         with self.lock:
             if self.waiting.get(kind, (None,))[0] is state: del self.waiting[kind]
         self.on_file(state['global_step'])
         self.folder.rotate(self.limit)
+    self.keep_best()
     self.longest = max(self.longest, time.monotonic() - begun)
     self.on_done()
+
+@patch
+def keep_best(self:Writer):
+    "Write the best again if its file is gone, renamed, or no longer what was written"
+    path = self.folder.local/BEST
+    if self.closed or self.best is None or is_whole(path, self.best['id']): return
+    save_checkpoint(self.best, path, lambda: not self.closed)
+    self.say(f"WARNING: {path} was removed or damaged by somebody else; the best, of step {self.best['global_step']}, "
+        'is written there again')
 
 # %% ../nbs/07c_saver.ipynb #mirror
 class Mirror(Worker):
@@ -195,7 +209,7 @@ def copy(self:Mirror):
     brought = [self.bring_if_missing(f) for f in self.to_copy(early)]
     if any(brought) and not self.closed: self.tidy()
     for name in (LOG, METRICS):
-        if (local/name).is_file(): shutil.copyfile(local/name, home/name)
+        if (local/name).is_file(): copy_own(local/name, home/name)
     write_note(home, self.step, self.ended)
     self.longest = max(self.longest, time.monotonic() - begun)
 
@@ -228,13 +242,13 @@ def bring_if_missing(self:Mirror, f:Found)->bool:
 @patch
 def bring(self:Mirror, name:str, id:str):
     "Copy a checkpoint to the project folder: under another name, read back, renamed"
-    to = self.folder.home/name
+    to = own_place(self.folder.home/name)
     new = to.with_name(f'{to.name}.new')
     if not is_whole(new, id):   # else a copy that an earlier runtime did not come to rename, perhaps the only one
         with open(self.folder.local/name, 'rb') as src:
             to.parent.mkdir(exist_ok=True)
             if new.exists(): self.discard(new)
-            with open(new, 'wb') as dst:
+            with open_own(new) as dst:
                 shutil.copyfileobj(src, dst, 2**20)
                 dst.flush()
                 os.fsync(dst.fileno())
@@ -268,8 +282,7 @@ def tidy(self:Mirror):
     home = self.folder.home
     for p in home.glob('removed_*'):
         if time.monotonic() - self.emptied.get(p.name, -self.upload) < self.upload: continue
-        if p.is_dir(): shutil.rmtree(p)
-        else: p.unlink()
+        remove_own(p)
     self.discard_older_steps()
     previous = home/PREVIOUS
     if previous.exists() and self.is_settled(home/BEST): self.discard(previous)
@@ -288,7 +301,9 @@ def discard(self:Mirror, path:Path):
     "Take a file or folder out of use and empty it; it is deleted at a later save"
     gone = path.with_name(f'removed_{path.name}_{self.step}')
     os.replace(path, gone)
-    for p in gone.iterdir() if gone.is_dir() else [gone]: open(p, 'wb').close()
+    if gone.is_symlink(): return gone.unlink()   # what it leads to is not ours
+    for p in gone.iterdir() if gone.is_dir() else [gone]:
+        if not p.is_dir(): open_own(p).close()
     self.emptied[gone.name] = time.monotonic()
 
 # %% ../nbs/07c_saver.ipynb #saver-class
@@ -316,9 +331,9 @@ class Saver:
         if self.mirror: self.mirror.put()
     def flush(self, last:bool=False): # the run is being left: the last step file is copied as well
         "Wait until all is written and copied; `CheckpointError` if that is not possible"
-        if self.mirror:
-            self.mirror.ended = self.mirror.ended or last
-            self.mirror.ask()   # the last lines of the log
+        if self.mirror: self.mirror.ended = self.mirror.ended or last
+        self.writer.ask()   # is the best still what was written?
+        if self.mirror: self.mirror.ask()   # the last lines of the log
         begun, announced = time.monotonic(), False
         for w in self.workers:
             while w.thread and time.monotonic() - begun < 2:

@@ -6,23 +6,24 @@
 __all__ = ['Interrupted', 'Session', 'one_at_a_time', 'train']
 
 # %% ../nbs/08c_session.ipynb #imports
-import os, signal, sys, threading, time
+import hashlib, os, signal, threading, time, uuid
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from fastcore.basics import patch
-from tqdm.auto import tqdm
 
 from .backbone import identify
 from .checkpoint import *
 from .config import *
-from .drive import check_project, read_note
+from .drive import check_project, on_drive, read_note
 from .folder import *
-from .machine import OutOfMemory, gpu_name, only_one
+from .machine import OutOfMemory, gpu_name, lock_here, only_one
 from .model import load_trained
 from .report import Reporter
 from .saver import Saver
+from .schema import state_problem
+from .screen import Screen
 from .trainer import *
 
 # %% ../nbs/08c_session.ipynb #session-class
@@ -100,13 +101,17 @@ def resume(self:Session):
     for n in notes: self.say(n)
     if state: self.say_resumed(state, d.found)
     else: self.say(f'Starting fresh in {self.folder.home}')
+    problem = state_problem(dict(t.state_dict(), id=uuid.uuid4().hex))
+    if problem: raise TimeLLMError(f'what this run saves could not be read again (a bug, please report it): {problem}')
 
 # %% ../nbs/08c_session.ipynb #load
 @patch
 def load(self:Session, state:dict, found:Found): # from `load_checkpoint`; where it came from
     "Put a state into the trainer"
     t = self.trainer
-    t.load_state_dict(state, found.path)
+    try: t.load_state_dict(state, found.path)
+    except TimeLLMError: raise
+    except Exception as e: raise CheckpointError(f'{found.path} cannot be loaded ({type(e).__name__}: {e})') from e
     unchanged = not found.best and state['finished'] == t.progress.finished(self.cfg)
     t.saved_step = t.progress.global_step if unchanged else -1   # a step file of this very state exists
     self.saver.at_step(t.progress.global_step)
@@ -197,21 +202,26 @@ def say_resumed(self:Session, state:dict, found:Found):
         self.say(f'This run is finished ({why}): nothing to do. To go on raise train_epochs or patience')
 
 # %% ../nbs/08c_session.ipynb #catch-signals
+_STOPPING = [signal.SIGINT, signal.SIGTERM]
+if hasattr(signal, 'SIGHUP'): _STOPPING.append(signal.SIGHUP)   # not on Windows
+
 @patch
 @contextmanager
 def catch_signals(self:Session):
-    "SIGINT and SIGTERM ask the trainer to stop; a second SIGINT, or one while all is being saved, acts at once"
+    "`_STOPPING` signals ask the trainer to stop; a second SIGINT, or one while all is being saved, acts at once"
     def mark(signum, frame):
         if signum == signal.SIGINT and (self.trainer.asked.signal or self.saving): raise KeyboardInterrupt
-        if self.saving: return   # SIGTERM: it is being saved already
+        if self.saving: return   # another signal: it is being saved already
         self.trainer.request_stop(signum)
-        tqdm.write('Stopping: this step (or batch of validation) ends, then the state is saved. '
-            'A second interrupt (Ctrl-C) stops at once, without saving', file=sys.stdout)
+        # no bar is touched here, as it may be half made
+        print('\nStopping: this step (or batch of validation) ends, then the state is saved. '
+            'A second interrupt (Ctrl-C) stops at once, without saving', file=Screen(), flush=True)
     if threading.current_thread() is not threading.main_thread():   # only the main thread can catch signals
         yield
         return
     self.saving = False   # of an earlier `fit`
-    old = {s: signal.signal(s, mark) for s in (signal.SIGINT, signal.SIGTERM)}
+    def is_wanted(s): return s == signal.SIGINT or signal.getsignal(s) != signal.SIG_IGN   # nohup ignores SIGHUP
+    old = {s: signal.signal(s, mark) for s in filter(is_wanted, _STOPPING)}
     try: yield
     finally:
         for s, handler in old.items(): signal.signal(s, handler)
@@ -304,6 +314,20 @@ def kept_text(self:Session)->str:
     text = f'step {newest.step} is saved in {newest.path}'
     return f'{text}, nothing is lost' if newest.step == step else text
 
+# %% ../nbs/08c_session.ipynb #check-best
+@patch
+def check_best(self:Session):
+    "Make sure that the best checkpoint is there and whole; `CheckpointError` if it is gone for good"
+    best, at = self.trainer.progress.best, self.folder.local/BEST
+    if not best or not self.trainer.is_main or is_whole(at, best['id']): return
+    copy = its_best(Found(at, dict(best=best)), self.folder.find(), self.folder.whole)
+    if not copy:
+        raise CheckpointError(f"The best checkpoint (step {best['step']}) was removed or damaged while this run "
+            f'went on, and there is no copy of it: {at}. The rest is saved; {self.kept_text()}')
+    self.folder.place(self.folder.whole(copy.path), BEST)
+    self.say(f'WARNING: {at} was removed or damaged by somebody else; it is there again, from {copy.path}')
+    self.save_all()
+
 # %% ../nbs/08c_session.ipynb #fit
 @patch
 def fit(self:Session)->Progress:
@@ -312,6 +336,7 @@ def fit(self:Session)->Progress:
     with self.catch_signals(), self.leaving():
         t.fit()
         self.save_all()
+        self.check_best()
         best = 'no best checkpoint'
         if p.best: best = f"best validation MSE {p.val_loss_min:.6f} at step {p.best['step']}: {self.folder.home/BEST}"
         self.say(f'Finished: {p.finished(self.cfg)}; {best}')
@@ -344,15 +369,29 @@ _TWO_ON_A_GPU = ('Another training of this machine runs on this GPU, and two wou
     'or wait for each other: wait for it, stop it (in Colab: Runtime > Manage sessions), '
     'or choose another GPU with CUDA_VISIBLE_DEVICES')
 
+def _lock_of(folder, rank):
+    "The path of the lock of an experiment's folder: beside it, or for one on Drive in the cache of this machine"
+    check_project(folder.parent)
+    is_new = not folder.exists()
+    check_project(folder)   # before anything is loaded: it may be a file, a dead link, somebody else's
+    with suppress(OSError):
+        if is_new: folder.rmdir()   # it is made again with the first file
+    real = Path(os.path.realpath(folder))
+    if on_drive(real): return lock_here(f'{real} {rank}')
+    locks = real.parent/'.locks'
+    check_project(locks)
+    name = hashlib.sha256(f'{real.name} {rank}'.encode()).hexdigest()
+    return locks/name[:16]
+
 @contextmanager
 def one_at_a_time(cfg:Config, rep:int=0):
     "No second training in this folder or on this GPU while this one runs; `TimeLLMError` if there is one"
-    folder, rank = experiment_dir(cfg, rep).resolve(), os.environ.get('RANK', '')
+    folder, rank = experiment_dir(cfg, rep), os.environ.get('RANK', '')
     two_in_a_folder = (f'Another training runs in {folder} on this machine: wait for it, stop it, '
         'or take another model_comment')
     with ExitStack() as held:
-        held.enter_context(only_one(f'{folder} {rank}', two_in_a_folder))
-        if gpu := gpu_name(): held.enter_context(only_one(f'GPU {gpu}', _TWO_ON_A_GPU))
+        held.enter_context(only_one(_lock_of(folder, rank), two_in_a_folder))
+        if gpu := gpu_name(): held.enter_context(only_one(lock_here(f'GPU {gpu}'), _TWO_ON_A_GPU))
         yield
 
 # %% ../nbs/08c_session.ipynb #train-2

@@ -242,7 +242,8 @@ def make_trainer(cfg:Config, # the run
     backbone = load_backbone(cfg)
     if backbone: check_prompts(cfg, backbone, data)
     seed = cfg.seed + rep
-    set_seed(seed + accelerator.process_index)   # weights are those of the main process, dropout is each one's own
+    # weights are those of the main process, dropout is each one's own
+    set_seed((seed + accelerator.process_index)%2**32)
     return Trainer(cfg, data, TimeLLM(cfg, backbone), accelerator, seed, **kw)
 
 # %% ../nbs/08_trainer.ipynb #request-stop
@@ -368,6 +369,8 @@ def check_weights(self:Trainer, model:dict): # names to tensors
 @patch
 def load_state_dict(self:Trainer, state:dict, name): # from `load_checkpoint`; the file, for errors
     "Put a full training state into this run; a learning rate that was changed is in force afterwards"
+    windows = len(self.data.train)
+    if state['position'] > windows: raise TimeLLMError(f"{name} is at window {state['position']} of {windows} windows")
     load_trained(self.bare, state['model'], name)
     self.optimizer.load_state_dict(state['optimizer'])
     self.load_schedule(state['schedule'])
@@ -375,7 +378,8 @@ def load_state_dict(self:Trainer, state:dict, name): # from `load_checkpoint`; t
     if state['scaler'] and scaler: scaler.load_state_dict(state['scaler'])
     for k in asdict(self.progress): setattr(self.progress, k, state[k])
     if self.is_main: set_rng_state(state['rng'])
-    else: set_seed(self.seed + self.accelerator.process_index + self.progress.global_step)   # dropout is each one's own
+    else:   # dropout is each one's own
+        set_seed((self.seed + self.accelerator.process_index + self.progress.global_step)%2**32)
 
 @patch
 def load_schedule(self:Trainer, state:dict):
