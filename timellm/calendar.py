@@ -552,7 +552,7 @@ def _gap_note(name, dates, rule):
     after = _short(dates[rule.before])
     return [f'{rule.missing} periods (step: {name}) between {_short(dates[0])} and {_short(dates[-1])} '
         f'have no row; the widest gap, of {rule.widest}, comes after {after}. Windows run over gaps as if there were '
-        'none; the setting resample can fill short ones']
+        'none; the setting resample fills those that are as short as it is told']
 
 def _strange_note(name, dates, rule):
     "Which rows lie elsewhere than the rule says, or nothing"

@@ -152,11 +152,22 @@ def _read_text(column, pattern, why):
     if outside.any(): raise column.refuse(int(outside.argmax()), 'lies outside the years 1678 to 2261')
     return dates.astype('datetime64[ns]'), _zone_of(parts)
 
+def _told_by(cells):
+    "A later cell that can be read in one way only, where the first can be read in two"
+    parts = cells.str.extract(_TWO_WAYS, flags=re.I)[['a', 'b']].astype(float)
+    no_month = parts > 12
+    order = dict(dayfirst=no_month.a & ~no_month.b, monthfirst=no_month.b & ~no_month.a)
+    found = [name for name, rows in order.items() if rows.any()]
+    if len(found) != 1: return ''
+    [name] = found
+    cell = cells[order[name]].iloc[0]
+    return f'. A later row, {cell!r}, can be {name} only'
+
 def _in_layout(column):
     "The dates of a column of text in one of `LAYOUTS`"
     first = column.cells.iloc[0]
     layout = _layout_of(first)
-    if not layout: raise column.refuse(0, _why_not(first))
+    if not layout: raise column.refuse(0, _why_not(first) + _told_by(column.cells.iloc[1:]))
     def why(cell):
         if not _layout_of(cell): return _why_not(cell)
         return f'is written in another way than the first row, {first!r}: write all dates alike'

@@ -181,22 +181,39 @@ class _Measurement(NamedTuple):
     windows:Windows
     notes:list
 
+def _seen_note(table, known, spans, cfg): # known: `data` of a checkpoint
+    "Are rows forecast that the training, or the choice of its epoch, has seen?"
+    lengths = known.get('lengths') or []
+    if len(lengths) != len(spans): return []
+    new = [series_spans(cfg, n)['val'].stop for n in lengths]   # the first row that was not seen
+    ends = [min(stop, s.stop) for s, stop in zip(spans, new)]
+    seen = [end - s.start - cfg.seq_len for s, end in zip(spans, ends)]
+    n = sum(max(k, 0) for k in seen)
+    if not n: return []
+    dates = table.longest.calendar.dates
+    begins = dates[max(new)] if max(new) < len(dates) else 'after the last row'
+    return [f'{n:,} of the rows that are forecast here were in its training or chose its epoch, so these errors '
+        f'flatter it; what it has not seen begins at {begins} (--since)']
+
 def _measurement(cfg, path, df, split, since, scale): # as `evaluate`
     "The `_Measurement` of a checkpoint; `TimeLLMError` where there is nothing to measure"
     if split and split not in MEASURED: raise ConfigError([f"split={split!r}: accepted are {', '.join(MEASURED)}"])
     table, loaded = selected_table(cfg, df), load_model(cfg, path)
     cfg, known = _as_trained(cfg, loaded), loaded.state['data']
     kin = kinship(table, known)
-    notes = notes_of(table, cfg)
+    notes = notes_of(table, cfg) + fit_notes(loaded, cfg, table)
     if kin != OWN: notes.append(f'this is {kin}')
-    notes += fit_notes(loaded, cfg, table)
-    split = split or ('test' if kin == OWN else 'all')
+    if not split: split = 'test' if kin == OWN else 'all'
     how = scale or ('table' if kin == OTHER else 'run')
     scale, more = scale_for(known, table.channels, own_scale(table, cfg), how)
-    windows = windows_of(scaled_channels(table, scale), _spans(table, cfg, split, since), cfg)
-    if len(windows): return _Measurement(loaded, cfg, table, kin, split, scale, windows, notes + more)
-    raise TimeLLMError(f'{table.name} has no window of {cfg.seq_len} + {cfg.pred_len} rows: '
-        f'{_measured_text(cfg, split, since)}')
+    spans = _spans(table, cfg, split, since)
+    windows = windows_of(scaled_channels(table, scale), spans, cfg)
+    is_asked_for = split in ('train', 'val')
+    if kin != OTHER and not is_asked_for: notes += _seen_note(table, known, spans, cfg)
+    notes += more
+    if len(windows): return _Measurement(loaded, cfg, table, kin, split, scale, windows, notes)
+    size, what = f'{cfg.seq_len} + {cfg.pred_len}', _measured_text(cfg, split, since)
+    raise TimeLLMError(f'{table.name} has no window of {size} rows: {what}')
 
 # %% ../nbs/09b_evaluate.ipynb #opponents-of
 def _opponents(m, on_batch): # `_Measurement`

@@ -173,8 +173,8 @@ def _season(table, inputs, scale, cfg):
 # %% ../nbs/10b_forecast.ipynb #title-of
 def _title(loaded, cfg, name): # of the table
     "Model and data of a forecast"
-    parts = [loaded.state['backbone']['name']]
-    if loaded.model.backbone: parts.append(f'first {cfg.llm_layers} layers')
+    parts = ['Time-LLM without LLM']
+    if loaded.model.backbone: parts = [loaded.state['backbone']['name'], f'first {cfg.llm_layers} layers']
     parts += [f"step {loaded.state['global_step']}", f'on {Path(name).name}']
     return ', '.join(parts)
 

@@ -107,6 +107,11 @@ def _moves_later(v, n_fit, at): # v: (rows,); at: function of a position: its da
     if not len(moved): return ''
     return f'is {_shown(v[0])} in all {n_fit} training rows and moves from {at(moved[0])} on'
 
+# %% ../nbs/03f_oddities.ipynb #never-moves
+def _never_moves(v, n_fit, at): # as `_moves_later`
+    "Constant in all rows?"
+    return f'is {_shown(v[0])} in all {len(v)} rows' if len(v) and (v == v[0]).all() else ''
+
 # %% ../nbs/03f_oddities.ipynb #stands-apart
 _NINES = 999, 999.9, 999.99, 9999, 9999.9, 9999.99, 99999, 999999, 8888
 _INTEGERS = -32768, 32767, 65535, -2147483648, 2147483647, 4294967295   # the ends of integers in 2 and 4 bytes
@@ -203,6 +208,7 @@ class _Kind(NamedTuple):
 
 _KINDS = [
     _Kind('Constant in the training part', _moves_later, 'nothing is learned of it: leave the column out'),
+    _Kind('Never moves', _never_moves, 'it counts as a channel and lowers every mean error: leave the column out'),
     _Kind('Perhaps missing values', _stand_in,
         'they are learned as if measured: correct these cells, or leave out the rows'),
     _Kind('One value for long', _flat_run, 'elsewhere it moves: was a sensor silent, or a gap filled?'),

@@ -10,6 +10,7 @@ import math
 from io import BytesIO
 
 import pandas as pd
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 # %% ../nbs/10_plots.ipynb #picture
@@ -31,6 +32,9 @@ def _draw_channel(ax, f, name, title): # f: has past, forecast, truth, naive; na
     ax.plot(from_cut_off(f.forecast), color='tab:blue', lw=1.5, label='forecast')
     ax.axvline(f.past.index[-1], color='grey', lw=.8, ls='--')
     ax.set_title(title, fontsize=9, loc='left', parse_math=False)
+    if isinstance(past.index, pd.DatetimeIndex):
+        ax.xaxis.set_major_locator(ticks := AutoDateLocator(maxticks=7))
+        ax.xaxis.set_major_formatter(ConciseDateFormatter(ticks))
     ax.tick_params(labelsize=7)
 
 # %% ../nbs/10_plots.ipynb #plot-forecast

@@ -199,7 +199,8 @@ def say_resumed(self:Session, state:dict, found:Found):
         self.say(f'{before} windows a step became {t.windows_per_step}: {where}{t.steps_per_epoch} steps an epoch '
             'from now on. The result is no longer bit-equal to an uninterrupted run')
     if why := p.finished(self.cfg):
-        self.say(f'This run is finished ({why}): nothing to do. To go on raise train_epochs or patience')
+        what = 'patience' if p.counter >= self.cfg.patience else 'train_epochs'
+        self.say(f'This run is finished ({why}): nothing to do. To go on raise {what}')
 
 # %% ../nbs/08c_session.ipynb #catch-signals
 _STOPPING = [signal.SIGINT, signal.SIGTERM]

@@ -233,9 +233,10 @@ def _check_rising(raw, dates, column, may_repeat=False):
             raise TimeLLMError(f'{raw.name}: dates repeat, and column {c!r} tells their rows apart. '
                 f'If it names several series, set id_column={c} (--id_column {c}) '
                 'and target, the column with their values')
-    how = f'earlier than the row before ({before})'
-    if dates[i] == dates[i - 1]: how = 'the same date as the row before'
-    raise TimeLLMError(f'{at} {how}. Sort the rows by date and keep one of each')
+    zone = '' if dates[i] == dates[i].normalize() else (
+        '. If a clock was set back there, name its zone: timezone (--timezone Europe/Berlin)')
+    if dates[i] == dates[i - 1]: raise TimeLLMError(f'{at} the same date as the row before. Keep one of each{zone}')
+    raise TimeLLMError(f'{at} earlier than the row before ({before}). Sort the rows by date{zone}')
 
 # %% ../nbs/03e_table.ipynb #table-classes
 class Series(NamedTuple):

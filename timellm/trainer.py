@@ -46,7 +46,9 @@ def make_schedule(cfg:Config, # uses lradj, learning_rate, pct_start, train_epoc
     "A torch scheduler: stepped by step under TST, by epoch otherwise"
     lr = cfg.learning_rate
     if cfg.lradj != 'TST': return LambdaLR(optimizer, lambda epoch: rate_factor(cfg.lradj, epoch, lr))
-    return OneCycleLR(optimizer, lr, epochs=cfg.train_epochs, steps_per_epoch=steps_per_epoch, pct_start=cfg.pct_start)
+    total, rise = cfg.train_epochs*steps_per_epoch, cfg.pct_start
+    if rise*total == 1: rise *= 1 + 1e-9   # torch divides by the steps of the rise, less one
+    return OneCycleLR(optimizer, lr, total_steps=total, pct_start=rise)
 
 # %% ../nbs/08_trainer.ipynb #step-quietly
 def step_quietly(schedule):
