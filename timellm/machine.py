@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import GradScalerKwargs
 from accelerate.utils.memory import should_reduce_batch_size
 from filelock import FileLock, Timeout
 
@@ -49,7 +50,8 @@ def make_accelerator(cfg:Config # uses precision
     precision = pick_precision(cfg.precision, device)
     mixed = 'no' if precision == 'fp32' else precision
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != mixed: AcceleratorState._reset_state()
-    accelerator = Accelerator(mixed_precision=mixed)
+    handlers = [GradScalerKwargs(init_scale=1024)] if mixed == 'fp16' else []
+    accelerator = Accelerator(mixed_precision=mixed, kwargs_handlers=handlers)
     if started > accelerator.num_processes:
         raise TimeLLMError(f'{started} processes were started and each would train alone in the same folder: '
             'on a CPU set ACCELERATE_USE_CPU=true')

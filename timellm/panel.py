@@ -260,7 +260,8 @@ def lay_out(self:Panel):
     for n, w in self.fields.items():
         row[n] = W.HBox([w, self.notes[n]])
     folded = W.VBox([row[n] for n in _FOLDED])
-    self.folded = W.Accordion([folded], titles=['Table, backbone, window, saving, patience'], selected_index=None)
+    self.folded = W.Accordion([folded], selected_index=None)
+    self.folded.set_title(0, 'Table, backbone, window, saving, patience')   # also in ipywidgets 7, which Colab has
     front = [row[n] for n in ['preset', *_FRONT]]
     front.insert(3, self.found)   # below the data, above the path that it fills
     self.widget = W.VBox([*front, self.folded, self.cpu, self.info])

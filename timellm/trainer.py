@@ -299,6 +299,8 @@ def prepare(self:Trainer, i:torch.Tensor)->tuple: # window numbers of all proces
     return len(i), (x, y, *self.prompter(x))   # token ids and mask (B, L)
 
 # %% ../nbs/08_trainer.ipynb #train-step
+_LEAST_SCALE = 2**-10   # 20 halvings below the first: the gradients are not finite, whatever the scale
+
 @patch
 def train_step(self:Trainer, n:int, batch)->float: # from `prepare`
     "One optimizer step on these windows; its loss"
@@ -321,11 +323,19 @@ def train_step(self:Trainer, n:int, batch)->float: # from `prepare`
 def agree(self:Trainer, loss:torch.Tensor)->float:
     "The mean loss of all processes; what any of them was asked to do, all do after this step"
     asked = loss.new_tensor([float(self.wants_stop), float(self.minutes_over)])
-    together = torch.cat([loss.detach().reshape(1), asked])   # (3,)
-    value, stop, due = self.accelerator.reduce(together, 'mean').tolist()
+    together = torch.cat([loss.detach().reshape(1), asked, self.scale(loss)])   # (4,)
+    value, stop, due, scale = self.accelerator.reduce(together, 'mean').tolist()
     self.asked.stop = stop > 0
     self.asked.save = due > 0
+    if scale < _LEAST_SCALE:
+        raise self.non_finite('the gradients of many steps in a row are not finite, so no weight has changed')
     return value
+
+@patch
+def scale(self:Trainer, loss:torch.Tensor)->torch.Tensor: # on the device
+    "What the gradient scaler multiplies losses with, (1,); 1 without a scaler"
+    held = getattr(getattr(self.accelerator, 'scaler', None), '_scale', None)   # a tensor: asking for a number waits
+    return loss.new_ones(1) if held is None else held.detach().reshape(1).to(loss)
 
 # %% ../nbs/08_trainer.ipynb #non-finite
 @patch
@@ -377,7 +387,8 @@ def load_state_dict(self:Trainer, state:dict, name): # from `load_checkpoint`; t
     self.optimizer.load_state_dict(state['optimizer'])
     self.load_schedule(state['schedule'])
     scaler = getattr(self.accelerator, 'scaler', None)
-    if state['scaler'] and scaler: scaler.load_state_dict(state['scaler'])
+    saved = state['scaler'] or {}
+    if scaler and saved.get('scale', 0) >= _LEAST_SCALE: scaler.load_state_dict(saved)   # else it begins anew
     for k in asdict(self.progress): setattr(self.progress, k, state[k])
     if self.is_main: set_rng_state(state['rng'])
     else:   # dropout is each one's own

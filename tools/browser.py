@@ -249,6 +249,36 @@ def choices(p, project):
     assert kept['batch_size'] == 64 and 'resume_from_checkpoint' not in kept, kept   # used once
     assert p.value('Batch size') == '64'
 
+def own_table(p, project):
+    "A table of one's own, whose dates can be read in two ways: the folded fields settle it"
+    hours = [f'{d:02}.{m:02}.2022 {h:02}:00' for m in (5, 6) for d in range(1, 13) for h in range(24)]
+    gap = slice(200, 203)
+    rows = [f'{hour};{i % 24};{i}' for i, hour in enumerate(hours[:288])]
+    del rows[gap]
+    (project/'own.csv').write_text('\n'.join(['Zeit;Wind;Preis', *rows]))
+    p.panel.get_by_text(FOLDED).click()
+    p.field('Data').locator('select').select_option(label='custom')
+    p.set('CSV file', project/'own.csv')
+    note = p.note('CSV file')
+    expect(note).to_contain_text('date_column', timeout=10000)
+    p.set('Date column', 'Zeit')
+    expect(note).to_contain_text('may be read with the day or the month first', timeout=10000)
+    p.set('Dates', 'dayfirst')
+    expect(note).to_be_empty(timeout=10000)
+    contains(p.plan(), 'own.csv', '3 periods (step: h)')
+    p.set('Resample', '1h mean 3')
+    contains(p.plan(), '3 steps had no row and were filled')
+    p.set('Target', 'Wnd')
+    expect(note).to_contain_text('did you mean Wind?', timeout=10000)
+    p.set('Target', 'Wind')
+    expect(note).to_be_empty(timeout=10000)
+    p.set('Id column', 'shop')
+    expect(note).to_contain_text("no column id_column='shop'", timeout=10000)
+    p.picture('6b-own-table', PANEL)
+    for label in ('Id column', 'Target', 'Resample', 'Dates', 'Date column', 'CSV file'): p.set(label, '')
+    p.field('Data').locator('select').select_option(label='synthetic')
+    p.panel.get_by_text(FOLDED).click()
+
 def step_files(*folders):
     "The steps of all step checkpoints below `folders`"
     files = [f for folder in folders for f in folder.glob('*/checkpoint_step_*/checkpoint.pt')]
@@ -360,6 +390,7 @@ def checks(p, place, server, version):
     return {
         'first run': lambda: first_run(p, place.project),
         'choices': lambda: choices(p, place.project),
+        'own table': lambda: own_table(p, place.project),
         'killed': lambda: killed(p, place.project, server),
         'stopped': lambda: stopped(p, place.project, polls)}
 
