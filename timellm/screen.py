@@ -41,6 +41,13 @@ class Bar(tqdm):
             self.disable = True
             self._instances.discard(self)
             raise
+    def refresh(self, nolock=False, lock_args=None):
+        "As tqdm's, but an interrupt leaves the lock free: the thread that saves would wait for it forever"
+        if self.disable: return False
+        if nolock: self.display()
+        else:
+            with self.get_lock(): self.display()
+        return True
     def reached(self, done:int, total:int):
         self.total = total
         self.update(done - self.n)
