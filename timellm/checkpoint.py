@@ -201,6 +201,10 @@ def _other_content(meta, identity):
         yield Difference(what, text, is_content=True)
 
 # %% ../nbs/07_checkpoint.ipynb #differences
+def _otherwise_quantized(was, now): # values of `backbone_dtype`
+    "Is a backbone quantized that was not, or not so?"
+    return was != now and not {was, now}.isdisjoint({'8bit', '4bit'})
+
 def differences(meta:dict, # of a checkpoint
     cfg:Config, # the run
     identity:Identity=UNKNOWN, # of the run's backbone and data
@@ -211,6 +215,9 @@ def differences(meta:dict, # of a checkpoint
     for n in locked_settings(cfg.lradj):
         if n in ignore or old.get(n) == new[n]: continue
         found.append(Difference(n, f'{old.get(n)!r} in the checkpoint, now {new[n]!r}'))
+    was, now = old.get('backbone_dtype', 'auto'), cfg.backbone_dtype
+    if _otherwise_quantized(was, now):
+        found.append(Difference('backbone_dtype', f'{was!r} in the checkpoint, now {now!r}'))
     return found + list(_other_content(meta, identity))
 
 # %% ../nbs/07_checkpoint.ipynb #older-addresses

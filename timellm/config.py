@@ -77,6 +77,7 @@ class Config:
     llm_layers:int=12 # layers of the backbone that are used, from the first
     llm_path:str='' # folder with the backbone, tried first; a relative one is below project_dir
     backbone_dropout:bool=False # True: the frozen backbone's own dropout is active in training, as published
+    backbone_dtype:str='auto' # how frozen weights are held: auto (as precision), fp32, fp16, bf16, 8bit or 4bit
 
     batch_size:int=32 # windows a step (and process)
     eval_batch_size:int=32 # windows at once in validation and test; changes speed and memory, not numbers
@@ -108,7 +109,7 @@ GROUPS = {
     'Prompt': 'prompt description',
     'Windows and model': 'seq_len label_len pred_len patch_len stride d_model d_ff n_heads dropout '
         'e_layers d_layers factor embed',
-    'Backbone': 'llm_model llm_layers llm_path backbone_dropout',
+    'Backbone': 'llm_model llm_layers llm_path backbone_dropout backbone_dtype',
     'Training': 'batch_size eval_batch_size eval_stride train_epochs patience learning_rate lradj pct_start '
         'num_workers precision',
     'Checkpoints': 'save_steps save_minutes save_total_limit max_hours resume_from_checkpoint resume_weights'}
@@ -135,7 +136,7 @@ RESUME_RULES = [
     ResumeRule('yes', 'save_steps save_minutes save_total_limit max_hours',
         'when to save, how many to keep, when to stop'),
     ResumeRule('yes', 'eval_batch_size num_workers pct_start', 'speed and memory only (pct_start: TST only)'),
-    ResumeRule('yes', 'precision', 'the last digits'),
+    ResumeRule('yes', 'precision backbone_dtype', 'the last digits (backbone_dtype: not to or from 8bit and 4bit)'),
     ResumeRule('yes', 'project_dir root_path data_path id_column date_column date_format timezone resample '
         'llm_path llm_model', 'where things lie and how they are read; data and backbone must have the same content'),
     ResumeRule('yes', 'task_name model_id des itr e_layers d_layers factor embed model_comment',
@@ -231,7 +232,8 @@ CHOICES = dict(
     features='M S MS',
     prompt='paper short',
     lradj='type1 type3 constant COS TST',
-    precision='auto fp32 fp16 bf16')
+    precision='auto fp32 fp16 bf16',
+    backbone_dtype='auto fp32 fp16 bf16 8bit 4bit')
 
 def nearest(name, # any value; its text is compared, without regard to case
     names # accepted ones

@@ -117,8 +117,9 @@ class TimeLLM(nn.Module):
         if backbone.tokenizer: backbone.common = common_tokens(cfg, backbone.tokenizer)
     def prototypes(self):   # (num_tokens, d_llm); None without a backbone
         if not self.backbone: return None
-        layer = self.mapping_layer
-        return layer.weight @ self.backbone.embeddings + layer.bias[:, None]
+        layer, words = self.mapping_layer, self.backbone.embeddings   # (vocab, d_llm), perhaps in half precision
+        if not torch.is_autocast_enabled(words.device.type): words = words.to(layer.weight.dtype)
+        return layer.weight @ words + layer.bias[:, None]
     def reprogram(self, patches, prototypes=None):   # (B, P, d_model) -> (B, P, d_llm)
         return self.reprogramming_layer(patches, self.prototypes() if prototypes is None else prototypes)
     def forward(self, x, ids, mask, prototypes=None):   # (B, seq_len), (B, L), (B, L)

@@ -4,22 +4,29 @@
 
 # %% auto #0
 __all__ = ['KNOWN', 'byte_tokenizer', 'tiny_backbone', 'Known', 'Source', 'find_backbone', 'load_pretrained', 'smollm2_folder',
-           'load_backbone', 'Dims', 'backbone_dims', 'local_tokenizer']
+           'load_backbone', 'Dims', 'backbone_config', 'backbone_dims', 'local_tokenizer']
 
 # %% ../nbs/05b_pretrained.ipynb #imports
-import importlib.util, os, shlex, tempfile
+import copy, importlib.util, logging, os, re, shlex, tempfile
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from safetensors import safe_open
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoConfig, AutoModel, AutoTokenizer, GPT2Config, GPT2Model, PreTrainedTokenizerFast
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BitsAndBytesConfig, GPT2Config, GPT2Model
+from transformers import LlamaConfig, PreTrainedTokenizerFast
+from transformers.pytorch_utils import Conv1D
+from transformers.utils import cached_file
 from transformers.utils import logging as hf_logging
 
-from .backbone import Backbone
+from .backbone import Backbone, hash_of_weights
 from .config import Config, TimeLLMError, option
 from .drive import cache_dir
+from .machine import Held, device_kind, pick_backbone_dtype
 
 # %% ../nbs/05b_pretrained.ipynb #byte-tokenizer
 _PHRASES = ['<|start_prompt|>Dataset description: ', 'A generated hourly series with a daily and a weekly wave.',
@@ -39,13 +46,16 @@ def byte_tokenizer():
     return PreTrainedTokenizerFast(tokenizer_object=tok, eos_token=_END)
 
 # %% ../nbs/05b_pretrained.ipynb #tiny-backbone
+def _tiny_config(n_layers):
+    return GPT2Config(vocab_size=270, n_positions=1024, n_embd=32, n_layer=n_layers, n_head=4,
+        bos_token_id=256, eos_token_id=256)
+
 def tiny_backbone(n_layers:int=2, # GPT-2 layers
     dropout:bool=False # active in training
 )->Backbone:
     "A random GPT-2 of width 32, the same one each time"
     tok = byte_tokenizer()
-    ends = dict(bos_token_id=256, eos_token_id=256)
-    config = GPT2Config(vocab_size=len(tok), n_positions=1024, n_embd=32, n_layer=n_layers, n_head=4, **ends)
+    config = _tiny_config(n_layers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = GPT2Model(config)
@@ -54,18 +64,20 @@ def tiny_backbone(n_layers:int=2, # GPT-2 layers
 # %% ../nbs/05b_pretrained.ipynb #known
 class Known(NamedTuple):
     "A model that has a short name"
-    hub:str # id on the hub; empty: it is not taken from there
-    d_llm:int # width
-    vocab:int # rows of its word embeddings
-    positions:int=None # that an input can have; None: there is no limit
-    layers:int=None # that it has; None: as many as are asked for
+    hub:str='' # id on the hub; empty: it is not taken from there
+    config:object=None # its sizes, as transformers names them; None: there is no model, or any number of layers
+
+_LLAMA3 = LlamaConfig(vocab_size=128256, intermediate_size=14336, num_key_value_heads=8, max_position_embeddings=8192)
+_SMOLLM2 = LlamaConfig(vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30,
+    num_attention_heads=9, num_key_value_heads=3, max_position_embeddings=8192)
 
 KNOWN = {
-    'gpt2': Known('openai-community/gpt2', 768, 50257, 1024, 12),
-    'llama': Known('huggyllama/llama-7b', 4096, 32000, 2048, 32),
-    'smollm2': Known('', 576, 49152, 8192, 30),
-    'tiny': Known('', 32, 270, 1024),
-    'none': Known('', 0, 0)}
+    'gpt2': Known('openai-community/gpt2', GPT2Config()),
+    'llama': Known('huggyllama/llama-7b', LlamaConfig()),
+    'llama3': Known('meta-llama/Meta-Llama-3-8B', _LLAMA3),
+    'smollm2': Known(config=_SMOLLM2),
+    'tiny': Known(),
+    'none': Known()}
 
 # %% ../nbs/05b_pretrained.ipynb #how-to-get
 def _how(hub, folder):
@@ -140,33 +152,79 @@ def _quiet():
         if bars: hf_logging.enable_progress_bar()
 
 # %% ../nbs/05b_pretrained.ipynb #not-loaded
+_GATED = re.compile(r'gated|\b40[13]\b|unauthori[sz]ed|restricted', re.I)
+
+def _how_to_get_access(hub):
+    "What to do about a model that is given only to those who accepted its licence"
+    return (f'This model wants its licence accepted, once: at https://huggingface.co/{hub}. Then make a token at '
+        'https://huggingface.co/settings/tokens (kind: read) and give it as the environment variable HF_TOKEN '
+        '(in Colab: the key on the left, name HF_TOKEN, access on), or run hf auth login')
+
 def _not_loaded(src, e):
     "The error for a model that could not be loaded from `src`"
     where = f'the Hugging Face hub and its local cache, as {src}'
     how = f"{_how(src, 'FOLDER')}. Then set llm_path to that folder"
     if Path(src).is_dir(): where, how = f'the folder {Path(src).absolute()}', _how('', src)
     reason = (str(e).splitlines() or [''])[0].rstrip('.')
+    if not Path(src).is_dir() and _GATED.search(str(e)): how = _how_to_get_access(src)
     return TimeLLMError(f'no language model could be loaded from {where}: {type(e).__name__}: {reason}. {how}')
+
+# %% ../nbs/05b_pretrained.ipynb #stored-weights
+def _bare(config):
+    "A model of these sizes without memory for its weights"
+    with torch.device('meta'): return AutoModel.from_config(config, trust_remote_code=False)
+
+def _stored_weights(folder, config):
+    "Names and tensors of a model's weights, one after the other, as its safetensors files hold them"
+    model, at = _bare(config), {}
+    for file in Path(folder).glob('*.safetensors'):
+        with safe_open(file, 'pt') as f:
+            for name in f.keys(): at[name.removeprefix(f'{model.base_model_prefix}.')] = file, name
+    names = sorted(model.state_dict())
+    _check_complete(set(names) - set(at), folder)
+    for name in names:
+        file, stored = at[name]
+        with safe_open(file, 'pt') as f: yield name, f.get_tensor(stored)
+
+# %% ../nbs/05b_pretrained.ipynb #quantizer
+def _quantizer(held):
+    "How transformers is told to quantize"
+    if importlib.util.find_spec('bitsandbytes') is None:
+        raise TimeLLMError(f'backbone_dtype={held.bits}bit needs bitsandbytes: pip install bitsandbytes')
+    logging.getLogger('bitsandbytes.autograd._functions').setLevel(logging.ERROR)   # it tells each cast
+    if held.bits == 8: return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_compute_dtype=held.dtype)
+
+def _how_to_load(held):
+    "What `from_pretrained` is told about the precision"
+    if held.bits:
+        return dict(dtype=held.dtype, quantization_config=_quantizer(held), device_map={'': device_kind()})
+    return dict(dtype=torch.float32 if held.dtype == torch.float32 else 'auto')   # auto: as the file has them
 
 # %% ../nbs/05b_pretrained.ipynb #load-pretrained
 def load_pretrained(src, # folder or hub id
     n_layers:int, # layers to keep
     name:str='', # for errors and identity; empty: `src`
-    dropout:bool=False # active in training
+    dropout:bool=False, # active in training
+    held:Held=Held() # from `pick_backbone_dtype`
 )->Backbone:
     "The first layers of a Hugging Face model, complete or not at all; `TimeLLMError` says where it looked"
-    name = name or str(src)
+    name, how = name or str(src), _how_to_load(held)
     with _quiet():
         try:
             config = AutoConfig.from_pretrained(src, trust_remote_code=False)
             _check_layers(config, n_layers, name)
-            model, info = AutoModel.from_pretrained(src, num_hidden_layers=n_layers, dtype=torch.float32,
-                output_loading_info=True, trust_remote_code=False)
+            model, info = AutoModel.from_pretrained(src, num_hidden_layers=n_layers,
+                output_loading_info=True, trust_remote_code=False, **how)
             tokenizer = AutoTokenizer.from_pretrained(src, trust_remote_code=False)
         except TimeLLMError: raise
         except Exception as e: raise _not_loaded(src, e) from e   # each library raises its own
     _check_complete(info['missing_keys'], name)
-    return Backbone(model, tokenizer, name, getattr(config, '_commit_hash', None) or '', dropout)
+    backbone = Backbone(model, tokenizer, name, getattr(config, '_commit_hash', None) or '', dropout)
+    if not held.bits: return backbone.hold(held.dtype)
+    config.num_hidden_layers = n_layers
+    folder = Path(cached_file(src, 'config.json')).parent
+    return backbone.quantized(held.dtype, hash_of_weights(_stored_weights(folder, config)))
 
 # %% ../nbs/05b_pretrained.ipynb #smollm2-file
 def _smollm2_file():
@@ -204,15 +262,20 @@ def smollm2_folder()->Path:
     return folder
 
 # %% ../nbs/05b_pretrained.ipynb #load-backbone
-def load_backbone(cfg:Config # uses llm_model, llm_path, llm_layers, backbone_dropout, project_dir
+def load_backbone(cfg:Config # uses llm_model, llm_path, llm_layers, backbone_dropout, backbone_dtype, project_dir
 )->Backbone:
     "The frozen backbone of a config, cut to its first `llm_layers` layers; None for `llm_model=none`"
     kind, src, note = find_backbone(cfg)
     if note: print(note, flush=True)
     if kind == 'none': return None
-    if kind == 'tiny': return tiny_backbone(cfg.llm_layers, cfg.backbone_dropout)
-    if kind != 'smollm2': return load_pretrained(src, cfg.llm_layers, dropout=cfg.backbone_dropout)
-    return load_pretrained(smollm2_folder(), cfg.llm_layers, 'SmolLM2-135M-Instruct', dropout=cfg.backbone_dropout)
+    how, name = dict(dropout=cfg.backbone_dropout, held=pick_backbone_dtype(cfg)), ''
+    if kind == 'tiny': return _held_tiny(cfg, how['held'])
+    if kind == 'smollm2': src, name = smollm2_folder(), 'SmolLM2-135M-Instruct'
+    return load_pretrained(src, cfg.llm_layers, name, **how)
+
+def _held_tiny(cfg, held):
+    if held.bits: raise TimeLLMError(f'backbone_dtype={cfg.backbone_dtype}: the tiny backbone is made, not loaded')
+    return tiny_backbone(cfg.llm_layers, cfg.backbone_dropout).hold(held.dtype)
 
 # %% ../nbs/05b_pretrained.ipynb #backbone-dims
 class Dims(NamedTuple):
@@ -221,21 +284,33 @@ class Dims(NamedTuple):
     vocab:int=None # rows of its word embeddings
     positions:int=None # that an input can have; None also where there is no limit
 
-def _known_dims(cfg, known): # known: from `KNOWN`
-    _check_enough(cfg.llm_layers, known.layers, cfg.llm_model)
-    return Dims(known.d_llm, known.vocab, known.positions)
+def _whole_config(cfg):
+    "The config of a run's backbone with all its layers, and its name; None: it is not on this machine"
+    known = KNOWN.get(cfg.llm_model.lower(), Known())
+    kind, src = 'hub', ''
+    if cfg.llm_path or not known.config: kind, src, _ = find_backbone(cfg)
+    if kind == 'tiny': return _tiny_config(cfg.llm_layers), 'tiny'
+    if kind == 'hub' and known.config: return known.config, cfg.llm_model
+    try: return AutoConfig.from_pretrained(src, local_files_only=True, trust_remote_code=False), str(src)
+    except (OSError, ValueError): return None, ''
 
-def backbone_dims(cfg:Config # uses llm_model, llm_path, llm_layers, project_dir
+def backbone_config(cfg:Config # uses llm_model, llm_path, llm_layers, project_dir
+):
+    "A backbone's config with its first layers, without loading or downloading anything; None: none, or not known"
+    if cfg.llm_model.lower() == 'none': return None
+    config, name = _whole_config(cfg)
+    if config is None: return None
+    _check_layers(config, cfg.llm_layers, name)
+    config = copy.deepcopy(config)
+    config.num_hidden_layers = cfg.llm_layers
+    return config
+
+def backbone_dims(cfg:Config # uses what `backbone_config` uses
 )->Dims:
     "Sizes of a config's backbone, without loading or downloading anything; `TimeLLMError` if its layers do not suffice"
-    name = cfg.llm_model.lower()
-    known = KNOWN.get(name)
-    if name == 'none' or (known and not cfg.llm_path): return _known_dims(cfg, known)
-    kind, src, _ = find_backbone(cfg)
-    if kind == 'hub' and known: return _known_dims(cfg, known)
-    try: c = AutoConfig.from_pretrained(src, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError): return Dims()
-    _check_layers(c, cfg.llm_layers, str(src))
+    if cfg.llm_model.lower() == 'none': return Dims(0, 0)
+    c = backbone_config(cfg)
+    if c is None: return Dims()
     size = lambda name: getattr(c, name, None)
     return Dims(size('hidden_size'), size('vocab_size'), size('max_position_embeddings'))
 
