@@ -12,6 +12,8 @@ commands = cfg['console_scripts'].splitlines()
 
 def words(key): return cfg[key].split()
 
+extras = {e: words(f'{e}_requirements') for e in ('dev', 'demo', 'quantized')}
+
 setup(
     name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], keywords=words('keywords'),
     long_description=(here/'README.md').read_text(encoding='utf-8'), long_description_content_type='text/markdown',
@@ -19,7 +21,7 @@ setup(
     classifiers=['Development Status :: 3 - Alpha', 'Intended Audience :: Developers', 'Natural Language :: English',
                  'Programming Language :: Python :: 3', 'Topic :: Scientific/Engineering :: Artificial Intelligence'],
     packages=find_packages(include=[f"{cfg['lib_path']}*"]),
-    install_requires=words('requirements'), extras_require={e: words(f'{e}_requirements') for e in ('dev', 'demo', 'quantized')},
+    install_requires=words('requirements'), extras_require=extras,
     entry_points={'console_scripts': commands, 'nbdev': [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]},
     **({'url': cfg['git_url']} if cfg['git_url'] else {}),
 )

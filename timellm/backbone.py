@@ -54,11 +54,9 @@ class Backbone(nn.Module):
         super().__init__()
         _fuse_activations(model)
         self.model = model.requires_grad_(False)
-        self.tokenizer = tokenizer
-        self.name = name
-        self.revision = revision
+        self.tokenizer, self.name, self.revision = tokenizer, name, revision
         self.dropout = dropout
-        self.positions = getattr(model.config, 'max_position_embeddings', None)   # None: there is no last one
+        self.positions = getattr(model.config, 'max_position_embeddings', None)   # None: no last one
         self.reach = _reach(model.config)   # positions; a longer input takes the plain pass
         self.fast = None   # has it a fast pass? None: not tried yet
         self.why_plain = ''   # why it has none, as `try_fast` found
@@ -71,18 +69,17 @@ class Backbone(nn.Module):
     def embeddings(self): return self.model.get_input_embeddings().weight   # (vocab, d_llm)
     @property
     def d_llm(self): return self.embeddings.shape[1]
-    @property
-    def stream(self): return torch.promote_types(self.embeddings.dtype, torch.float32)   # dtype from layer to layer
     def train(self, mode=True): return super().train(mode and self.dropout)   # eval, whatever the model around it does
-    def forward(self, ids, mask, patches):   # (B, L), (B, L), (B, P, d_llm)
-        L, P = ids.shape[1], patches.shape[1]
-        check_length(L, P, self.positions, self.name)
-        if self.fast is None: self.try_fast()
-        run = self.fast_pass if self.fast and L + P <= self.reach else self.plain_pass
-        with self.computing(patches.device.type): return run(ids, mask, patches)
     def computing(self, device): # cpu, cuda, ...
         "Around a pass: in the half precision that the weights are held in"
         return torch.autocast(device, self.compute) if self.compute else nullcontext()
+    def forward(self, ids, mask, patches, alike=None):   # (B, L), (B, L), (B, P, d_llm); from `begin_alike`, or None
+        L, P = ids.shape[1], patches.shape[1]
+        check_length(L, P, self.positions, self.name)
+        if self.fast is None: self.try_fast()
+        is_fast = self.fast and L + P <= self.reach
+        with self.computing(patches.device.type):
+            return self.fast_pass(ids, mask, patches, alike) if is_fast else self.plain_pass(ids, mask, patches)
 
 # %% ../nbs/05_backbone.ipynb #check-length
 def check_length(L:int, # tokens of a prompt; 0: there is none, or it is not known
@@ -113,6 +110,9 @@ def plain_pass(self:Backbone, ids, mask, patches):   # (B, L), (B, L), (B, P, d_
 @patch
 def _words(self:Backbone, ids):   # (..., L) -> (..., L, d_llm), float32
     return self.model.get_input_embeddings()(ids).to(self.stream)
+
+@patch(as_prop=True)
+def stream(self:Backbone)->torch.dtype: return torch.promote_types(self.embeddings.dtype, torch.float32)
 
 # %% ../nbs/05_backbone.ipynb #part-keys
 _FILLING = 2**30   # position of a filled slot: later than any query
@@ -162,7 +162,6 @@ def _attend(module, q, k, v, mask, scaling=None, keys=None,
 _HAS_INTERFACE = all(hasattr(transformers, n) for n in ('AttentionInterface', 'AttentionMaskInterface'))
 if _HAS_INTERFACE:
     transformers.AttentionInterface.register('timellm', _attend)
-    transformers.AttentionMaskInterface.register('timellm', lambda *a, **k: None)
 
 @contextmanager
 def _attention(config, name):
@@ -201,7 +200,7 @@ def _common_keys(self:Backbone, device):
 
 # %% ../nbs/05_backbone.ipynb #own-keys
 @patch
-def _begin_alike(self:Backbone, ids, mask):   # (B, L), (B, L)
+def begin_alike(self:Backbone, ids, mask):   # (B, L), (B, L)
     "Number of common tokens, if all rows begin with them, else 0"
     C = len(self.common)
     if C > ids.shape[1]: return 0
@@ -216,10 +215,10 @@ def _own_keys(self:Backbone, ids, C, before):   # ids (B, L), of which `before` 
 
 # %% ../nbs/05_backbone.ipynb #fast-pass
 @patch
-def fast_pass(self:Backbone, ids, mask, patches):   # (B, L), (B, L) filled up on the right, (B, P, d_llm)
+def fast_pass(self:Backbone, ids, mask, patches, alike=None):   # (B, L), (B, L) filled up on the right, (B, P, d_llm)
     "As `plain_pass`: common tokens once, the rest of the prompt without gradient, the patches with gradient"
     L, P = ids.shape[1], patches.shape[1]
-    C = self._begin_alike(ids, mask)
+    C = self.begin_alike(ids, mask) if alike is None else alike
     before = []
     with torch.no_grad():
         if C: before.append(self._common_keys(ids.device))
@@ -320,7 +319,7 @@ def sha256(self:Backbone)->str:
 def hold(self:Backbone, dtype:torch.dtype)->Backbone: # float32: nothing is changed
     "Hold the frozen weights in a half precision, and compute in it from now on"
     if dtype == torch.float32: return self
-    self.sha256   # of the weights as they are now
+    self._sha256 = self.sha256   # of the weights as they are now
     if self.fast is None and self.embeddings.dtype == torch.float32: self.try_fast()
     for p in self.model.parameters():
         if p.dim() > 1: p.data = p.data.to(dtype)   # norms and biases are small

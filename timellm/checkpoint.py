@@ -176,6 +176,7 @@ class Identity(NamedTuple):
     "What the checkpoints of a run must agree with, besides its locked settings"
     backbone:str='' # SHA-256 of the backbone's weights; empty: not known
     data:str='' # SHA-256 of columns and values; empty: not known
+    processes:int=0 # that train together; 0: not known
 
 UNKNOWN = Identity()   # nothing is compared
 
@@ -201,6 +202,13 @@ def _other_content(meta, identity):
         yield Difference(what, text, is_content=True)
 
 # %% ../nbs/07_checkpoint.ipynb #differences
+def _other_steps(meta, cfg, identity):
+    "Under TST: another number of processes makes other steps of the same batches"
+    was, now = meta.get('windows_per_step'), cfg.batch_size*identity.processes
+    if not was or not now or was == now or meta['config']['batch_size'] != cfg.batch_size: return []
+    n = was//cfg.batch_size
+    return [Difference('processes', f'{n} in the checkpoint, now {identity.processes}, and TST is one cycle of steps')]
+
 def _otherwise_quantized(was, now): # values of `backbone_dtype`
     "Is a backbone quantized that was not, or not so?"
     return was != now and not {was, now}.isdisjoint({'8bit', '4bit'})
@@ -218,6 +226,7 @@ def differences(meta:dict, # of a checkpoint
     was, now = old.get('backbone_dtype', 'auto'), cfg.backbone_dtype
     if _otherwise_quantized(was, now):
         found.append(Difference('backbone_dtype', f'{was!r} in the checkpoint, now {now!r}'))
+    if cfg.lradj == 'TST': found += _other_steps(meta, cfg, identity)
     return found + list(_other_content(meta, identity))
 
 # %% ../nbs/07_checkpoint.ipynb #older-addresses

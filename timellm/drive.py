@@ -81,7 +81,7 @@ def check_project(project_dir, # folder for checkpoints; made if missing
     try:
         p.mkdir(parents=True, exist_ok=True)
         open_own(probe).close()
-        probe.unlink()
+        probe.unlink(missing_ok=True)   # another process may have tried, too
     except OSError as e:
         raise TimeLLMError(f'{p} cannot be written to ({in_the_way(p) or e.strerror}): '
             f'set {setting} to a folder where you may write') from e

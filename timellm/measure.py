@@ -21,7 +21,7 @@ from .windows import *
 # %% ../nbs/06b_measure.ipynb #errors
 def _errors(predicted, y): # (B, pred_len) both
     "Mean squared and mean absolute error of each window, (2, B), float64"
-    error = predicted.double().cpu() - y.double()   # (B, pred_len)
+    error = predicted.cpu().double() - y.double()   # (B, pred_len)
     return torch.stack([error.square(), error.abs()]).mean(-1)
 
 # %% ../nbs/06b_measure.ipynb #sums

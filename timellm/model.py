@@ -122,11 +122,11 @@ class TimeLLM(nn.Module):
         return layer.weight @ words + layer.bias[:, None]
     def reprogram(self, patches, prototypes=None):   # (B, P, d_model) -> (B, P, d_llm)
         return self.reprogramming_layer(patches, self.prototypes() if prototypes is None else prototypes)
-    def forward(self, x, ids, mask, prototypes=None):   # (B, seq_len), (B, L), (B, L)
+    def forward(self, x, ids, mask, prototypes=None, alike=None):   # (B, seq_len), (B, L), (B, L)
         z, mean, std = instance_norm(x)   # (B, seq_len), (B, 1), (B, 1)
         h = self.patch_embedding(z)   # (B, P, d_model)
         if self.backbone:
-            h = self.backbone(ids, mask, self.reprogram(h, prototypes))   # (B, P, d_llm)
+            h = self.backbone(ids, mask, self.reprogram(h, prototypes), alike)   # (B, P, d_llm)
             h = h[..., :self.d_ff]   # (B, P, d_ff)
         return self.output_projection(h)*std + mean   # (B, pred_len)
 

@@ -9,24 +9,21 @@ __all__ = ['KNOWN', 'byte_tokenizer', 'tiny_backbone', 'Known', 'Source', 'find_
 # %% ../nbs/05b_pretrained.ipynb #imports
 import copy, importlib.util, logging, os, re, shlex, tempfile
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from safetensors import safe_open
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BitsAndBytesConfig, GPT2Config, GPT2Model
 from transformers import LlamaConfig, PreTrainedTokenizerFast
-from transformers.pytorch_utils import Conv1D
 from transformers.utils import cached_file
 from transformers.utils import logging as hf_logging
 
 from .backbone import Backbone, hash_of_weights
 from .config import Config, TimeLLMError, option
 from .drive import cache_dir
-from .machine import Held, device_kind, pick_backbone_dtype
+from .machine import WHOLE, Held, device_kind, pick_backbone_dtype
 
 # %% ../nbs/05b_pretrained.ipynb #byte-tokenizer
 _PHRASES = ['<|start_prompt|>Dataset description: ', 'A generated hourly series with a daily and a weekly wave.',
@@ -206,7 +203,7 @@ def load_pretrained(src, # folder or hub id
     n_layers:int, # layers to keep
     name:str='', # for errors and identity; empty: `src`
     dropout:bool=False, # active in training
-    held:Held=Held() # from `pick_backbone_dtype`
+    held:Held=WHOLE # from `pick_backbone_dtype`
 )->Backbone:
     "The first layers of a Hugging Face model, complete or not at all; `TimeLLMError` says where it looked"
     name, how = name or str(src), _how_to_load(held)

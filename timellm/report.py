@@ -60,6 +60,16 @@ def _backbone_text(trainer):
     n = sum(p.numel() for p in b.parameters())
     return f'Backbone: {b.name}, {trainer.cfg.llm_layers} layers, {n:,} frozen weights'
 
+_NOT_EXACT = ('On a GPU a resumed run differs from an uninterrupted one in the last digits: attention adds up its '
+    'gradients in no fixed order there. On a CPU both are equal, bit for bit')
+
+def _why_plain(trainer):
+    "Why the backbone has no fast pass, or nothing; tried now, if it has not been"
+    b = trainer.bare.backbone
+    if not b: return ''
+    if b.fast is None: b.try_fast()
+    return b.why_plain
+
 def _data_text(trainer):
     d = trainer.data
     more = ', ...' if len(d.columns) > 12 else ''
@@ -76,6 +86,8 @@ def parameters(self:Reporter, trainer:Trainer):
     self.say(f'{_backbone_text(trainer)}; {trainer.n_trained:,} trained weights')
     precision = a.mixed_precision.replace('no', 'fp32')
     self.say(f'Device: {a.device}, precision {precision}, {a.num_processes} process(es)')
+    if a.device.type == 'cuda': self.say(_NOT_EXACT)
+    if why := _why_plain(trainer): self.say(f'No fast pass: {why}', screen=False)   # `try_fast` prints it
     for note in notes_of(trainer.data.table, trainer.cfg): self.say(f'NOTE: {note}')
     self.say(_data_text(trainer))
 
@@ -124,7 +136,7 @@ def epoch(self:Reporter, trainer:Trainer):
 def step(self:Reporter, trainer:Trainer):
     "After a step: move the bar; now and then a line"
     self.bar.update()
-    self.bar.set_postfix(loss=f'{trainer.loss:.4f}', refresh=False)
+    if trainer.pace.loss is not None: self.bar.set_postfix(loss=f'{trainer.loss:.4f}', refresh=False)
     if trainer.progress.global_step == self.first + 20: self.say(f'After 20 steps: {usage_text(trainer.cfg)}')
     now = time.monotonic()
     if now - self.last_line > 30:

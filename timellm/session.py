@@ -73,7 +73,8 @@ def about(self:Session)->dict:
 @patch(as_prop=True)
 def identity(self:Session)->Identity:
     about = self.trainer.about
-    return Identity(about['backbone']['sha256'], about['data']['sha256'])
+    backbone, data = about['backbone']['sha256'], about['data']['sha256']
+    return Identity(backbone, data, self.trainer.accelerator.num_processes)
 
 # %% ../nbs/08c_session.ipynb #resume
 @patch

@@ -91,10 +91,14 @@ class Progress:
 
 # %% ../nbs/08_trainer.ipynb #progress-moves
 @patch
-def after_step(self:Progress, loss:float, n_windows:int):
+def after_step(self:Progress, n_windows:int):
     "Take in a step"
     self.global_step += 1
     self.position += n_windows
+
+@patch
+def take_loss(self:Progress, loss:float): # finite
+    "Take in the loss of a step, in the order of steps"
     self.loss_sum += loss
     self.loss_steps += 1
 
@@ -117,16 +121,19 @@ def forget_best(self:Progress):
 @dataclass
 class Pace:
     "What is shown of the steps so far; not saved"
+    last:float=float('nan') # loss that was read
     loss:float=None # smoothed
     seconds:float=0. # a step takes
     since:tuple=None # time and step from which seconds are counted
 
-    def take_in(self, loss:float, progress:Progress):
-        "After a step"
+    def take_loss(self, loss:float):
+        self.last = loss
         self.loss = loss if self.loss is None else .95*self.loss + .05*loss
-        now, step = time.monotonic(), progress.global_step
-        if progress.loss_steps == 1 or not self.since: self.since = now, step   # the first of an epoch
-        else: self.seconds = (now - self.since[0])/(step - self.since[1])
+    def take_step(self, step:int): # that has been made
+        now = time.monotonic()
+        if not self.since: self.since = now, step   # the first of an epoch
+        begun, first = self.since
+        if step > first: self.seconds = (now - begun)/(step - first)
 
 # %% ../nbs/08_trainer.ipynb #errors
 class NonFiniteLoss(TimeLLMError, FloatingPointError):
@@ -175,7 +182,8 @@ class Trainer:
         self.about = {}   # what a checkpoint holds besides the state: config, seed, backbone, data
         self.progress = Progress()
         self.pace = Pace()
-        self.loss = float('nan')   # of the last step
+        self.unread = []   # losses of the last steps: numbers, or tensors on the device
+        self.skipped = 0   # steps in a row that the gradient scaler left out
         self.begun = time.monotonic()
         self.saved_at = self.begun
         self.saved_step = -1   # step of the last step file
@@ -185,14 +193,22 @@ class Trainer:
         self.prepare_model(model)
         if not self.steps_per_epoch:
             raise TimeLLMError(f'{len(data.train)} training windows are less than a step of {self.windows_per_step}')
-    @property
-    def bare(self): return self.accelerator.unwrap_model(self.model)
-    @property
-    def is_main(self): return self.accelerator.is_main_process
-    @property
-    def windows_per_step(self): return self.cfg.batch_size*self.accelerator.num_processes
-    @property
-    def steps_per_epoch(self): return len(self.data.train)//self.windows_per_step   # without the last partial batch
+
+# %% ../nbs/08_trainer.ipynb #trainer-properties
+@patch(as_prop=True)
+def bare(self:Trainer)->TimeLLM: return self.accelerator.unwrap_model(self.model)
+
+@patch(as_prop=True)
+def is_main(self:Trainer)->bool: return self.accelerator.is_main_process
+
+@patch(as_prop=True)
+def windows_per_step(self:Trainer)->int: return self.cfg.batch_size*self.accelerator.num_processes
+
+@patch(as_prop=True)
+def loss(self:Trainer)->float: return self.pace.last   # the last that was read
+
+@patch(as_prop=True)
+def steps_per_epoch(self:Trainer)->int: return len(self.data.train)//self.windows_per_step   # no partial batch
 
 # %% ../nbs/08_trainer.ipynb #prepare-model
 @patch
@@ -279,7 +295,9 @@ def minutes_over(self:Trainer)->bool:
 def save_is_due(self:Trainer)->bool:
     "True if a step file is to be written at this step"
     every = self.cfg.save_steps
-    return self.asked.save or bool(every and self.progress.global_step % every == 0)
+    if self.asked.save or (self.minutes_over and self.accelerator.num_processes == 1): return True
+    step = self.progress.global_step
+    return bool(every and step and step % every == 0 and step != self.saved_step)
 
 # %% ../nbs/08_trainer.ipynb #batches
 @patch
@@ -296,46 +314,98 @@ def prepare(self:Trainer, i:torch.Tensor)->tuple: # window numbers of all proces
     "Their number, and what this process computes on"
     own = i[self.accelerator.process_index::self.accelerator.num_processes]
     x, y = self.data.train[own]   # (B, seq_len), (B, pred_len)
-    return len(i), (x, y, *self.prompter(x))   # token ids and mask (B, L)
+    ids, mask = self.prompter(x)   # (B, L) both
+    backbone, tensors = self.bare.backbone, (x, y, ids, mask)
+    alike = backbone.begin_alike(ids, mask) if backbone else 0   # common tokens: known without asking the device
+    if self.accelerator.device.type == 'cuda': tensors = [t.pin_memory() for t in tensors]   # copied without waiting
+    return len(i), (*tensors, alike)
 
 # %% ../nbs/08_trainer.ipynb #train-step
-_LEAST_SCALE = 2**-10   # 20 halvings below the first: the gradients are not finite, whatever the scale
+_READ_EVERY = 8   # steps, where reading waits for the device
+
+@patch(as_prop=True)
+def scaler(self:Trainer): return getattr(self.accelerator, 'scaler', None)   # of gradients, in fp16
+
+@patch(as_prop=True)
+def reads_late(self:Trainer)->bool:
+    "Are losses read some steps later, because reading waits for the device?"
+    alone = self.accelerator.num_processes == 1
+    return alone and self.accelerator.device.type == 'cuda' and not self.scaler
 
 @patch
-def train_step(self:Trainer, n:int, batch)->float: # from `prepare`
-    "One optimizer step on these windows; its loss"
+def train_step(self:Trainer, n:int, batch)->None: # from `prepare`
+    "One optimizer step on these windows"
     self.rng_before = rng_state()
-    x, y, ids, mask = (t.to(self.accelerator.device) for t in batch)
-    loss = F.mse_loss(self.model(x, ids, mask), y)
-    value = self.agree(loss)
-    if not math.isfinite(value): raise self.non_finite(f'the loss of step {self.progress.global_step + 1} is {value}')
+    loss = self.loss_of(batch)
+    seen, is_early = loss.detach(), not (self.scaler or self.reads_late)
+    if is_early: seen = self.checked(seen)   # before it can spread into the weights
     self.accelerator.backward(loss)
     self.in_optimizer = True   # from here to the end of the step the state is not whole
+    scale = self.scaler._scale.clone() if self.scaler else None
     self.optimizer.step()
     self.optimizer.zero_grad()
-    if self.cfg.lradj == 'TST' and self.progress.global_step + 1 < self.schedule.total_steps: self.schedule.step()
-    self.progress.after_step(value, n)
+    if self.scaler: seen = self.judged_by_scaler(seen, scale)
+    if seen is None: self.progress.position += n   # the step was left out
+    else: self.after_step(n, seen)
     self.in_optimizer = False
     self.rng_before = None
-    return value
+    if len(self.unread) >= (_READ_EVERY if self.reads_late else 1): self.read_losses()
 
 @patch
-def agree(self:Trainer, loss:torch.Tensor)->float:
-    "The mean loss of all processes; what any of them was asked to do, all do after this step"
-    asked = loss.new_tensor([float(self.wants_stop), float(self.minutes_over)])
-    together = torch.cat([loss.detach().reshape(1), asked, self.scale(loss)])   # (4,)
-    value, stop, due, scale = self.accelerator.reduce(together, 'mean').tolist()
+def loss_of(self:Trainer, batch)->torch.Tensor: # from `prepare`
+    "Mean squared error of a batch, a tensor without dimensions"
+    *tensors, alike = batch
+    x, y, ids, mask = (t.to(self.accelerator.device, non_blocking=True) for t in tensors)
+    return F.mse_loss(self.model(x, ids, mask, alike=alike), y)
+
+@patch
+def after_step(self:Trainer, n:int, seen): # windows; the loss, a number or a tensor
+    "The optimizer has made a step"
+    if self.cfg.lradj == 'TST' and self.progress.global_step + 1 < self.schedule.total_steps: self.schedule.step()
+    self.progress.after_step(n)
+    self.unread.append(seen)
+
+# %% ../nbs/08_trainer.ipynb #agree
+_MOST_SKIPPED = 20   # steps in a row
+
+@patch
+def agree(self:Trainer, numbers:torch.Tensor)->list: # (n,) on the device
+    "The means of all processes, read; what any process was asked to do, all do after this step"
+    if self.accelerator.num_processes == 1: return numbers.tolist()
+    asked = numbers.new_tensor([float(self.wants_stop), float(self.minutes_over)])
+    together = self.accelerator.reduce(torch.cat([numbers, asked]), 'mean')
+    *means, stop, due = together.tolist()
     self.asked.stop = stop > 0
     self.asked.save = due > 0
-    if scale < _LEAST_SCALE:
-        raise self.non_finite('the gradients of many steps in a row are not finite, so no weight has changed')
-    return value
+    return means
 
 @patch
-def scale(self:Trainer, loss:torch.Tensor)->torch.Tensor: # on the device
-    "What the gradient scaler multiplies losses with, (1,); 1 without a scaler"
-    held = getattr(getattr(self.accelerator, 'scaler', None), '_scale', None)   # a tensor: asking for a number waits
-    return loss.new_ones(1) if held is None else held.detach().reshape(1).to(loss)
+def checked(self:Trainer, loss:torch.Tensor)->float:
+    "The mean loss of all processes; `NonFiniteLoss` if it is not finite"
+    [value] = self.agree(loss.reshape(1))
+    if math.isfinite(value): return value
+    raise self.non_finite(f'the loss of step {self.progress.global_step + 1} is {value}')
+
+@patch
+def judged_by_scaler(self:Trainer, loss:torch.Tensor, before:torch.Tensor)->float: # the scale before the step
+    "The mean loss of all processes; None if the scaler has left the step out, which lowers the scale"
+    left_out = self.scaler._scale < before
+    value, skipped = self.agree(torch.stack([loss, left_out.reshape(()).to(loss)]))
+    self.skipped = self.skipped + 1 if skipped else 0
+    if self.skipped < _MOST_SKIPPED: return None if skipped else value
+    raise self.non_finite(f'the gradients of {self.skipped} steps in a row are not finite, so no weight has changed')
+
+@patch
+def read_losses(self:Trainer):
+    "Take in the losses that are not read yet; `NonFiniteLoss` if one is not finite"
+    if not self.unread: return
+    losses = torch.stack([torch.as_tensor(v) for v in self.unread]).tolist()
+    self.unread = []
+    first = self.progress.global_step - len(losses) + 1
+    for step, value in enumerate(losses, first):
+        if not math.isfinite(value): raise self.non_finite(f'the loss of step {step} is {value}')
+        self.progress.take_loss(value)
+        self.pace.take_loss(value)
 
 # %% ../nbs/08_trainer.ipynb #non-finite
 @patch
@@ -350,7 +420,8 @@ def non_finite(self:Trainer, what:str)->NonFiniteLoss:
 @patch
 def state_dict(self:Trainer)->dict:
     "The full training state: tensors and plain types"
-    scaler, rng = getattr(self.accelerator, 'scaler', None), self.rng_before or rng_state()
+    self.read_losses()
+    scaler, rng = self.scaler, self.rng_before or rng_state()
     return dict(asdict(self.progress), model=trained_state(self.bare), optimizer=self.optimizer.state_dict(),
         schedule=self.schedule.state_dict(), scaler=scaler.state_dict() if scaler else None, rng=rng,
         finished=self.progress.finished(self.cfg), windows_per_step=self.windows_per_step, **self.about)
@@ -378,6 +449,8 @@ def check_weights(self:Trainer, model:dict): # names to tensors
     raise self.non_finite(f"after step {step} weights are no longer finite: {', '.join(bad)}")
 
 # %% ../nbs/08_trainer.ipynb #load-state-dict
+_LEAST_SCALE = 2**-10   # 20 halvings below the first
+
 @patch
 def load_state_dict(self:Trainer, state:dict, name): # from `load_checkpoint`; the file, for errors
     "Put a full training state into this run; a learning rate that was changed is in force afterwards"
@@ -386,9 +459,8 @@ def load_state_dict(self:Trainer, state:dict, name): # from `load_checkpoint`; t
     load_trained(self.bare, state['model'], name)
     self.optimizer.load_state_dict(state['optimizer'])
     self.load_schedule(state['schedule'])
-    scaler = getattr(self.accelerator, 'scaler', None)
     saved = state['scaler'] or {}
-    if scaler and saved.get('scale', 0) >= _LEAST_SCALE: scaler.load_state_dict(saved)   # else it begins anew
+    if self.scaler and saved.get('scale', 0) >= _LEAST_SCALE: self.scaler.load_state_dict(saved)   # else it begins anew
     for k in asdict(self.progress): setattr(self.progress, k, state[k])
     if self.is_main: set_rng_state(state['rng'])
     else:   # dropout is each one's own
@@ -449,15 +521,17 @@ def end_epoch(self:Trainer):
 def train_epoch(self:Trainer):
     "The steps that are left in this epoch; `Stop` after the step in which that was asked for"
     p = self.progress
+    self.pace.since = None
     with self.reporter.epoch(self):
         for n, batch in ahead(self.batches(), self.prepare):
-            with within_memory('batch_size', self.cfg.batch_size): self.loss = self.train_step(n, batch)
-            self.pace.take_in(self.loss, p)
+            with within_memory('batch_size', self.cfg.batch_size): self.train_step(n, batch)
+            self.pace.take_step(p.global_step)
             self.reporter.step(self)
             self.on_step(self)
             if self.must_stop: raise Stop
             is_last = p.position + self.windows_per_step > len(self.data.train)
             if self.save_is_due and not is_last: self.save()
+    self.read_losses()
 
 @patch
 def fit(self:Trainer)->Progress:

@@ -24,6 +24,10 @@ from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 NOTEBOOK = Path(__file__).resolve().parent.parent/'nbs'/'00_colab_quickstart.ipynb'
+SHELL = """
+from ipykernel.zmqshell import ZMQInteractiveShell
+class Shell(ZMQInteractiveShell): "Colab's is called so, too"
+"""
 BROWSERS = [shutil.which(name) for name in ('chromium', 'google-chrome', 'chromium-browser')]
 CHROMIUM = next(filter(None, BROWSERS), None)
 SETTINGS = {
@@ -55,6 +59,10 @@ def stand_in(folder):
     package.mkdir(parents=True)
     (package/'__init__.py').write_text('')
     (package/'drive.py').write_text(STAND_IN)
+    (package/'_shell.py').write_text(SHELL)
+    profile = folder/'ipython/profile_default'
+    profile.mkdir(parents=True)
+    (profile/'ipython_kernel_config.py').write_text("c.IPythonKernel.shell_class = 'google.colab._shell.Shell'")
 
 @contextmanager
 def colab(wheel, drive='', preset='tiny'):
@@ -67,7 +75,7 @@ def colab(wheel, drive='', preset='tiny'):
         stand_in(d)
         env = dict(TIMELLM_PROJECT_DIR=str(drive/'MyDrive/T-L-GPT2'), TIMELLM_PRESET=preset)
         env.update(TIMELLM_CACHE=str(d/'cache'), CLOUD=str(cloud))
-        if root: env.update(PYTHONPATH=str(d), TIMELLM_DRIVE=str(drive))
+        if root: env.update(PYTHONPATH=str(d), IPYTHONDIR=str(d/'ipython'), TIMELLM_DRIVE=str(drive))
         project = (cloud if root else drive)/'MyDrive/T-L-GPT2'
         if root: mount('-t', 'tmpfs', 'tmpfs', cloud)
         try:

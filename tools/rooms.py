@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 NBS = Path(__file__).resolve().parent.parent/'nbs'
-FREE = 'testing', 'faults', 'fuzz'
+FREE = 'testing', 'faults', 'fuzz', 'pretend'
 EXPORT = re.compile(r'^#\| *exports?i?\b', re.M)
 DEFAULT_EXP = re.compile(r'^#\| *default_exp +(\w+)', re.M)
 SUBTITLE = re.compile(r'^> *(.+)', re.M)
