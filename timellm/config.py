@@ -79,9 +79,10 @@ class Config:
     backbone_dropout:bool=False # True: the frozen backbone's own dropout is active in training, as published
     backbone_dtype:str='auto' # how frozen weights are held: auto (as precision), fp32, fp16, bf16, 8bit or 4bit
 
-    batch_size:int=32 # windows a step (and process)
-    eval_batch_size:int=32 # windows at once in validation and test; changes speed and memory, not numbers
+    batch_size:int=32 # windows a step (and process); auto (or 0): the largest that the device holds
+    eval_batch_size:int=0 # windows at once in validation and test; 0: what fits. Changes no numbers
     eval_stride:int=1 # validate and test every n-th window between epochs; 1: all of them
+    test_every:int=0 # epochs from one test pass to the next; 0: only after the last epoch
     train_epochs:int=10 # most epochs
     patience:int=10 # stop after so many epochs in a row without a better validation loss
     learning_rate:float=4e-4 # first rate of type1, type3, constant and COS; peak of TST
@@ -110,7 +111,7 @@ GROUPS = {
     'Windows and model': 'seq_len label_len pred_len patch_len stride d_model d_ff n_heads dropout '
         'e_layers d_layers factor embed',
     'Backbone': 'llm_model llm_layers llm_path backbone_dropout backbone_dtype',
-    'Training': 'batch_size eval_batch_size eval_stride train_epochs patience learning_rate lradj pct_start '
+    'Training': 'batch_size eval_batch_size eval_stride test_every train_epochs patience learning_rate lradj pct_start '
         'num_workers precision',
     'Checkpoints': 'save_steps save_minutes save_total_limit max_hours resume_from_checkpoint resume_weights'}
 
@@ -136,6 +137,7 @@ RESUME_RULES = [
     ResumeRule('yes', 'save_steps save_minutes save_total_limit max_hours',
         'when to save, how many to keep, when to stop'),
     ResumeRule('yes', 'eval_batch_size num_workers pct_start', 'speed and memory only (pct_start: TST only)'),
+    ResumeRule('yes', 'test_every', 'how often the test split is measured; it decides nothing'),
     ResumeRule('yes', 'precision backbone_dtype', 'the last digits (backbone_dtype: not to or from 8bit and 4bit)'),
     ResumeRule('yes', 'project_dir root_path data_path id_column date_column date_format timezone resample '
         'llm_path llm_model', 'where things lie and how they are read; data and backbone must have the same content'),
@@ -212,6 +214,8 @@ def _shown(value):
     except ValueError: return 'a number of thousands of digits'   # Python refuses to write it
     return text if len(text) <= 200 else f'{text[:200]}...'
 
+_CHOSEN = 'batch_size', 'eval_batch_size'   # may be `auto`
+
 def _coerce(cfg):
     "Convert every value of `cfg` to its field's type and return the problems; what cannot be used becomes the default"
     problems = []
@@ -219,6 +223,7 @@ def _coerce(cfg):
         kind, convert = _KINDS[f.type]
         value = getattr(cfg, f.name)
         if value is None: value = f.default
+        if value == 'auto' and f.name in _CHOSEN: value = 0
         try: value = convert(value)
         except (ValueError, TypeError, KeyError, OverflowError):
             problems.append(f'{f.name}={_shown(value)}: {kind} is needed')
@@ -247,8 +252,8 @@ def nearest(name, # any value; its text is compared, without regard to case
 # %% ../nbs/01_config.ipynb #check-values
 _AT_LEAST = {
     2: 'seq_len',
-    0: 'label_len save_steps save_total_limit num_workers seed',
-    1: 'pred_len patch_len stride d_model d_ff n_heads itr llm_layers batch_size eval_batch_size eval_stride '
+    0: 'label_len save_steps save_total_limit num_workers seed test_every batch_size eval_batch_size',
+    1: 'pred_len patch_len stride d_model d_ff n_heads itr llm_layers eval_stride '
         'train_epochs patience percent'}
 _IN_FOLDER_NAME = 'task_name model_id des embed model_comment'
 
@@ -337,24 +342,26 @@ def _check_together(cfg):
 _ETTH1 = dict(
     data='ETTh1', seq_len=512, label_len=48, pred_len=96,
     d_model=64, d_ff=128, n_heads=8, factor=3,
-    batch_size=32, eval_batch_size=32, train_epochs=30, patience=2,
+    batch_size=32, train_epochs=30, patience=2,
     learning_rate=4e-4, lradj='type1', save_total_limit=1)
 
 PRESETS = dict(
     etth1_gpt2_colab=dict(_ETTH1,
         llm_model='GPT2', llm_layers=12, llm_path='base_models/openai-community/gpt2', prompt='paper', save_steps=3000,
+        test_every=1, eval_batch_size=32,
         model_comment='GPT2_ColabDrive_15GB', project_dir='/content/drive/MyDrive/T-L-GPT2'),
     etth1_smollm2=dict(_ETTH1,
         llm_model='smollm2', llm_layers=6, prompt='short', save_steps=100, model_comment='SmolLM2'),
     demo=dict(
         data='seattle', llm_model='smollm2', llm_layers=2, prompt='short',
         seq_len=96, label_len=48, pred_len=14, d_model=32, d_ff=64, n_heads=8,
-        batch_size=64, eval_batch_size=64, train_epochs=1, patience=2, learning_rate=3e-3, lradj='TST',
+        batch_size=64, train_epochs=1, patience=2, learning_rate=3e-3, lradj='TST',
         eval_stride=4, save_steps=0, model_comment='demo'),
     tiny=dict(
         data='synthetic', llm_model='tiny', llm_layers=2,
         seq_len=96, label_len=24, pred_len=24, d_model=16, d_ff=32, n_heads=4,
-        batch_size=16, train_epochs=2, patience=2, learning_rate=1e-3, save_steps=20, model_comment='tiny'))
+        batch_size=16, eval_batch_size=32, train_epochs=2, patience=2, learning_rate=1e-3, save_steps=20,
+        model_comment='tiny'))
 
 # %% ../nbs/01_config.ipynb #unknown-names
 def _unknown_names(preset, settings):

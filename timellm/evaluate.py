@@ -146,7 +146,8 @@ def _as_trained(cfg, loaded):
     trained = loaded.state['config']
     if cfg.eval_stride not in (1, trained.get('eval_stride', 1)):
         raise ConfigError([f'eval_stride={cfg.eval_stride}: evaluate measures every window, drop this setting'])
-    return replace(cfg, percent=trained['percent'])
+    batch_size = cfg.batch_size or trained['batch_size']   # auto: that of the run
+    return replace(cfg, percent=trained['percent'], batch_size=batch_size)
 
 def fit_notes(loaded:LoadedModel, # a checkpoint
     cfg:Config, # of what is measured or forecast

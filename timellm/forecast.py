@@ -20,6 +20,7 @@ from .calendar import *
 from .config import *
 from .dates import read_date
 from .drive import open_own
+from .footprint import eval_batch_size
 from .evaluate import LoadedModel, evaluate, fit_notes, load_model, scale_for, table_text
 from .folder import experiment_folder, write_csv
 from .oddities import *
@@ -218,7 +219,7 @@ def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
     mean, std = (torch.from_numpy(v)[:, None] for v in of_scale)   # (channels, 1)
     windows = _rows_before(inputs, cfg.seq_len)   # (channels, seq_len)
     scaled = ((windows - mean)/std).float()
-    predicted = _predict(loaded, scaled, cfg.eval_batch_size)*std + mean   # (channels, pred_len)
+    predicted = _predict(loaded, scaled, eval_batch_size(cfg))*std + mean   # (channels, pred_len)
     _check_finite(predicted, table)
     naive = seasonal_naive(windows, cfg.pred_len, _season(table, inputs, of_scale, cfg))   # (channels, pred_len)
     gaps = _note_gaps(inputs[0].series.calendar, inputs[0].n, cfg)

@@ -111,8 +111,8 @@ def __call__(self:LiveView, trainer:Trainer):
     "After each step and epoch: take in the loss, show"
     if self.trainer is not trainer: self.follow(trainer)
     p = trainer.progress
-    is_step = p.position > 0 and trainer.pace.loss is not None   # else an epoch has just been completed
-    if is_step: self.losses.append((p.global_step, trainer.pace.loss))
+    is_step = p.position > 0   # else an epoch has just been completed
+    if is_step and trainer.pace.loss is not None: self.losses.append((p.global_step, trainer.pace.loss))
     if len(self.losses) > 1000: self.losses = self.losses[::2]
     self.show(epoch_done=not is_step)
 

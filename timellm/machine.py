@@ -111,10 +111,11 @@ def least_flops(d_llm:int, # width of the backbone
 
 # %% ../nbs/02b_machine.ipynb #matmul-rate
 def matmul_rate(device='cpu', # where to measure
-    n:int=1536 # size of the matrices
+    n:int=1536, # size of the matrices
+    dtype:torch.dtype=torch.float32
 )->float:
-    "Floating point operations a second in float32 products of n x n, the best of a few"
-    a = torch.ones(n, n, device=device)
+    "Floating point operations a second in products of n x n, the best of a few"
+    a = torch.ones(n, n, device=device, dtype=dtype)
     def seconds():
         t = time.perf_counter()
         (a @ a).sum().item()   # waits for the device

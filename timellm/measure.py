@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 
 from .config import *
+from .footprint import eval_batch_size
 from .machine import *
 from .model import *
 from .prompt import Prompter, ahead
@@ -75,7 +76,7 @@ def measure_windows(predict, # function of windows (B, seq_len) and what `prepar
     index = torch.arange(0, len(windows), stride)
     n, n_full = len(index), len(index)//cfg.batch_size*cfg.batch_size   # n_full: in full batches
     sums = _Sums(windows.n_channels)
-    batches = index.split(cfg.eval_batch_size*a.num_processes)
+    batches = index.split(eval_batch_size(cfg)*a.num_processes)
     def make(batch):
         i = batch[a.process_index::a.num_processes]
         x, y = windows[i]
@@ -103,7 +104,7 @@ def evaluate_windows(model:TimeLLM, # not wrapped
     was_training = model.training
     model.eval()
     try:
-        with within_memory('eval_batch_size', cfg.eval_batch_size), torch.no_grad(), accelerator.autocast():
+        with within_memory('eval_batch_size', eval_batch_size(cfg)), torch.no_grad(), accelerator.autocast():
             prototypes = model.prototypes()
             predict = lambda x, ids, mask: model(x, ids, mask, prototypes)
             return measure_windows(predict, windows, cfg, accelerator, prompter, **kw)

@@ -63,11 +63,22 @@ class ReprogrammingLayer(nn.Module):
         q = self.query_projection(patches).view(B, P, H, -1)   # (B, P, H, d_keys)
         k = self.key_projection(prototypes).view(S, H, -1)   # (S, H, d_keys)
         v = self.value_projection(prototypes).view(S, H, -1)   # (S, H, d_keys)
+        return self.out_projection(self.attend(q, k, v).reshape(B, P, -1))
+    def attend(self, q, k, v):   # to (B, P, H, d_keys)
+        drops = self.training and self.dropout.p > 0
+        if drops and q.device.type == 'cpu': return self.in_steps(q, k, v)   # no fused kernel has dropout there
+        return self.fused(q, k, v)
+    def fused(self, q, k, v):   # (B, P, H, d_keys), (S, H, d_keys) twice
+        "All patches of all windows as the queries of one attention; its weights are never in memory"
+        p = self.dropout.p if self.training else 0.
+        def heads_first(t): return t.flatten(0, -3).transpose(0, 1)[None]   # (1, H, B*P or S, d_keys)
+        out = F.scaled_dot_product_attention(*map(heads_first, (q, k, v)), dropout_p=p)   # (1, H, B*P, d_keys)
+        return out[0].transpose(0, 1)   # (B*P, H, d_keys)
+    def in_steps(self, q, k, v):   # as `fused`
         a = torch.einsum('bphd,shd->bhps', q, k)*q.shape[-1]**-.5   # (B, H, P, S)
         a = torch.softmax(a, -1)
         a = self.dropout(a)
-        out = torch.einsum('bhps,shd->bphd', a, v)   # (B, P, H, d_keys)
-        return self.out_projection(out.reshape(B, P, -1))
+        return torch.einsum('bhps,shd->bphd', a, v)   # (B, P, H, d_keys)
 
 # %% ../nbs/06_model.ipynb #flattenhead
 class FlattenHead(nn.Module):

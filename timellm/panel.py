@@ -11,7 +11,6 @@ __all__ = ['default_preset', 'setting_widget', 'write_choices', 'read_choices', 
 import html, json, os, re, threading, time
 from contextlib import contextmanager, suppress
 from dataclasses import fields
-from functools import lru_cache
 from pathlib import Path
 
 import ipywidgets as W, torch
@@ -21,8 +20,7 @@ from .checkpoint import *
 from .config import *
 from .drive import check_project, open_own, read_json
 from .folder import *
-from .machine import least_flops, matmul_rate
-from .model import count_patches
+from .footprint import this_device, times
 from .pretrained import backbone_dims
 from .report import plan, plan_text
 from .named import find_csv
@@ -180,20 +178,15 @@ def refusal_notes(d:Decision)->dict: # with a `refusal`
 # %% ../nbs/11_panel.ipynb #cpu-cost
 _ON_CPU = ('demo', 'tiny')   # presets meant for machines without a GPU
 
-@lru_cache
-def _cpu_rate(): return matmul_rate()
-
 def cpu_cost(cfg:Config, # the run
     shape:Shape # of its table
 )->str:
     "What a step and an epoch would take on this machine's CPU; nothing where the backbone is not known"
-    d_llm, vocab, _ = backbone_dims(cfg)
-    if not d_llm: return ''
-    flops = least_flops(d_llm, vocab, cfg.llm_layers, count_patches(cfg), cfg.batch_size)
-    seconds = flops/_cpu_rate()/.6
-    steps = plan(cfg, shape).steps_per_epoch
-    hours = seconds*steps/3600
-    return f'On its CPU a step would take about {seconds:.0f} s, an epoch of {steps:,} steps about {hours:.1f} h.'
+    p = plan(cfg, shape)
+    took = times(cfg, p.steps_per_epoch, p.val, this_device())
+    if not took: return ''
+    steps, hours = p.steps_per_epoch, took.epoch/3600
+    return f'On its CPU a step would take about {took.step:.0f} s, an epoch of {steps:,} steps about {hours:.1f} h.'
 
 # %% ../nbs/11_panel.ipynb #turn
 class Turn:

@@ -62,7 +62,8 @@ def plot_forecast(f, # a `Forecast`, or what has past, forecast, truth, naive an
 # %% ../nbs/10_plots.ipynb #plot-losses
 def _draw_epochs(ax, history, key, **style):
     "A figure of each epoch at its last step"
-    ax.plot([r['global_step'] for r in history], [r[key] for r in history], **style)
+    steps = [r['global_step'] for r in history if key in r]   # the test split is not measured after each epoch
+    if steps: ax.plot(steps, [r[key] for r in history if key in r], **style)
 
 def plot_losses(history:list, # a dict for each completed epoch: global_step, train_loss, val_mse, test_mse, best
     losses:list, # (step, smoothed training loss) of this session

@@ -14,10 +14,12 @@ from pathlib import Path
 
 from fastcore.basics import patch
 
+from .batch import settled
 from .checkpoint import *
 from .config import *
 from .drive import free_bytes, in_the_way, is_unmounted_drive, on_drive, open_own
 from .folder import *
+from .footprint import *
 from .machine import *
 from .screen import *
 from .model import count_trainable, planned_dims
@@ -160,10 +162,12 @@ def judged(self:Reporter, trainer:Trainer, val:dict, test:dict, best:bool):
     p, c, row = trainer.progress, trainer.cfg, trainer.progress.history[-1]
     verdict = 'best so far' if best else f'no improvement for {p.counter} of {c.patience} epochs'
     on_val = _measured(trainer.data.val, c.eval_stride, val['n'])
-    on_test = _measured(trainer.data.test, c.eval_stride, test['n'])
-    self.say(f"Epoch {p.epoch}/{c.train_epochs}, step {p.global_step}, learning rate {row['lr']:.3g}: "
-        f"train loss {row['train_loss']:.6f}, validation MSE {val['mse']:.6f} ({on_val}), "
-        f"test MSE {test['mse']:.6f} MAE {test['mae']:.6f} ({on_test}); {verdict}")
+    parts = [f"train loss {row['train_loss']:.6f}", f"validation MSE {val['mse']:.6f} ({on_val})"]
+    if test:
+        on_test = _measured(trainer.data.test, c.eval_stride, test['n'])
+        parts.append(f"test MSE {test['mse']:.6f} MAE {test['mae']:.6f} ({on_test})")
+    where = f"Epoch {p.epoch}/{c.train_epochs}, step {p.global_step}, learning rate {row['lr']:.3g}"
+    self.say(f"{where}: {', '.join(parts)}; {verdict}")
     self.metrics(p)
     self.after_epoch()
 
@@ -197,7 +201,7 @@ def plan(cfg:Config, # the run
     shape:Shape=None # from `data_shape`, to save reading the data again
 )->Plan:
     "Sizes of a run"
-    shape = Shape(*(shape or data_shape(cfg)))   # also of a plain tuple
+    cfg, shape = settled(cfg).cfg, Shape(*(shape or data_shape(cfg)))   # also of a plain tuple
     source = shape.source
     windows = count_windows(cfg, shape.lengths or shape.rows, shape.channels, source)
     steps = windows['train']//cfg.batch_size
@@ -264,7 +268,36 @@ def _space_text(p, cfg, listed):
     text += f'; {free/1e6:,.0f} MB free'
     return f'{text}, WHICH IS NOT ENOUGH' if need - present > free else text
 
+# %% ../nbs/08b_report.ipynb #device-rows
+def _devices(): return [this_device()] if device_kind() == 'cuda' else [this_device(), T4]
+
+def _memory_texts(cfg):
+    "What a step takes on each device"
+    for device in _devices():
+        f, at = footprint(cfg, device), f'on {device.name}'
+        if f is None:
+            yield f'{at} known once the backbone is there'
+            continue
+        if why := why_too_large(cfg, device):
+            yield f'{at} IT DOES NOT FIT: {why}'
+            continue
+        need, most = needed(f, cfg.batch_size, device.kind), largest_batch(f, device)
+        text = f'{at} some {need/1e9:.1f} of {device.total/1e9:.1f} GB ({f.frozen/1e9:.1f} of them frozen weights)'
+        yield f'{text}, batch_size up to {most} fits' if need < device.total else f'{text}, TOO MUCH: take {most}'
+
+def _time_texts(cfg, p):
+    "What steps and epochs take on each device"
+    for device in _devices():
+        took = times(cfg, p.steps_per_epoch, -(-p.val//cfg.eval_stride), device)
+        if not took: continue
+        each = f'{took.step:.2g} s a step, {_span(took.epoch)} an epoch and {_span(took.measuring)} for its validation'
+        yield f'on {device.name} some {each}' if device.kind == 'cpu' else f'on {device.name} {each} (an estimate)'
+
 # %% ../nbs/08b_report.ipynb #plan-text
+def _when_tested(cfg):
+    if cfg.test_every == 1: return 'after each epoch'
+    return f'every {cfg.test_every} epochs, and after the last' if cfg.test_every else 'after the last epoch'
+
 def _batches(n, size): return f'{n:,} windows, {-(-n//size)} batches ({n//size} full)'
 
 def _folder_text(home):
@@ -281,7 +314,7 @@ def plan_text(cfg:Config, # the run
     decision:Decision=None # from `decide`
 )->str:
     "The plan of a run as lines of text; `CheckpointError` where `resume_from_checkpoint` leads nowhere"
-    shape = Shape(*(shape or data_shape(cfg)))
+    shape, cfg = Shape(*(shape or data_shape(cfg))), settled(cfg).cfg
     p = plan(cfg, shape)
     d = decision or decide(p.folder, cfg, Identity(data=shape.sha256))
     thin = f'; between epochs with eval_stride {cfg.eval_stride}' if cfg.eval_stride > 1 else ''
@@ -289,14 +322,16 @@ def plan_text(cfg:Config, # the run
     rows = dict(directory=_folder_text(p.folder.home), data=p.source)
     rows['train'] = (f'{p.train:,} windows, {p.steps_per_epoch} steps per epoch of {cfg.batch_size} windows, '
         'the last partial batch dropped')
-    rows['validation'] = _batches(p.val, cfg.eval_batch_size) + thin
-    rows['test'] = _batches(p.test, cfg.eval_batch_size) + thin
+    rows['validation'] = _batches(p.val, eval_batch_size(cfg)) + thin
+    rows['test'] = f'{_batches(p.test, eval_batch_size(cfg))}{thin}; {_when_tested(cfg)}'
     rows['epochs'] = f'at most {cfg.train_epochs} ({p.total_steps:,} steps), patience {cfg.patience}'
     saves = _saves_text(p, cfg, d.found.step if d.found else 0)
     rows['saves'] = f'{saves}; {kept} kept, and the best after each epoch that improves'
     rows['checkpoint'] = _size_text(p)
     rows['space'] = _space_text(p, cfg, d.listed)
     rows['resume'] = resume_text(d, cfg, p.folder.home)
+    rows['memory'] = '; '.join(_memory_texts(cfg))
+    if took := _time_texts(cfg, p): rows['time'] = '; '.join(took)
     lines = [(k, v) for k, v in rows.items()]
     lines[2:2] = [('NOTE', note) for note in shape.notes]   # below the data
     return '\n'.join(f'{k:11} {v}' for k, v in lines)

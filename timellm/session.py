@@ -14,10 +14,12 @@ from pathlib import Path
 from fastcore.basics import patch
 
 from .backbone import identify
+from .batch import holds, settled
 from .checkpoint import *
 from .config import *
 from .drive import check_project, on_drive, read_note
 from .folder import *
+from .footprint import check_fits
 from .machine import OutOfMemory, gpu_name, lock_here, only_one
 from .model import load_trained
 from .report import Reporter
@@ -45,7 +47,8 @@ class Session:
         self.folder = run_folder(cfg, rep)
         self.saving = False   # the run is being left: a SIGINT acts at once, a SIGTERM changes nothing
         check_project(cfg.project_dir)   # before anything is loaded
-        self.trainer = make_trainer(cfg, df, rep, on_step=on_step)
+        self.trainer = self.new_trainer(df, on_step)
+        cfg = self.cfg
         self.folder.check_space(cfg, self.trainer.n_trained)
         self.reporter = Reporter(self.folder, self.trainer.is_main)
         self.saver = Saver(self.folder, cfg.save_total_limit, self.say)
@@ -56,6 +59,21 @@ class Session:
     def say(self, text, screen=True): self.reporter.say(text, screen)
     def put_files(self):
         if self.trainer.is_main: self.saver.put_files()
+
+# %% ../nbs/08c_session.ipynb #new-trainer
+@patch
+def new_trainer(self:Session, df, on_step)->Trainer:
+    "A trainer whose batch the device holds; `cfg` and `notes` say which"
+    is_auto = not self.cfg.batch_size
+    self.cfg, self.notes = settled(self.cfg, self.rep)
+    check_fits(self.cfg)
+    trainer = make_trainer(self.cfg, df, self.rep, on_step=on_step)
+    while is_auto and self.cfg.batch_size > 1 and not holds(trainer):
+        self.notes.append(f'NOTE: a step of {self.cfg.batch_size} windows did not fit, half is taken')
+        trainer.release()
+        self.cfg = with_settings(self.cfg, batch_size=self.cfg.batch_size//2)
+        trainer = make_trainer(self.cfg, df, self.rep, on_step=on_step)
+    return trainer
 
 # %% ../nbs/08c_session.ipynb #about
 @patch
@@ -90,7 +108,7 @@ def resume(self:Session):
     t.accelerator.wait_for_everyone()
     if state: self.load(state, d.found)
     if weights: load_trained(t.bare, weights['model'], self.cfg.resume_weights)
-    notes = d.notes + self.notes_on_drive(d)
+    notes = self.notes + d.notes + self.notes_on_drive(d)
     left_behind = self.left_behind(d.weights) if d.weights else []   # before its file may be moved aside
     moved = self.move_aside(d)
     if d.found: notes += self.keep_best(d, best)

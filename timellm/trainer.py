@@ -9,7 +9,7 @@ __all__ = ['rate_factor', 'make_schedule', 'step_quietly', 'new_branch', 'Progre
 # %% ../nbs/08_trainer.ipynb #imports
 import math, signal, time, torch, uuid, warnings
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from accelerate.utils import set_seed
 from fastcore.basics import patch
@@ -491,21 +491,29 @@ def measure(self:Trainer, split:str)->dict: # val or test
 
 # %% ../nbs/08_trainer.ipynb #end-epoch
 @patch
-def epoch_row(self:Trainer, val:dict, test:dict)->dict: # from `measure`
+def epoch_row(self:Trainer, val:dict, test:dict)->dict: # from `measure`; test: None if it was not measured
     "What the history keeps of an epoch"
     p = self.progress
     row = dict(epoch=p.epoch + 1, global_step=p.global_step, lr=self.lr)
     row['train_loss'] = p.loss_sum/max(p.loss_steps, 1)
     row |= dict(val_mse=val['mse'], val_mae=val['mae'])
-    return dict(row, test_mse=test['mse'], test_mae=test['mae'])
+    return dict(row, test_mse=test['mse'], test_mae=test['mae']) if test else row
+
+@patch
+def tests_now(self:Trainer, val_loss:float)->bool:
+    "Is the test split to be measured after the present epoch?"
+    after, every = replace(self.progress), self.cfg.test_every
+    after.judge(val_loss)
+    after.after_epoch()
+    return bool(after.finished(self.cfg)) or bool(every and after.epoch % every == 0)
 
 @patch
 def end_epoch(self:Trainer):
     "Validate, test, judge, move the schedule, save, report"
-    p = self.progress
-    val, test = self.measure('val'), self.measure('test')
+    p, val = self.progress, self.measure('val')
     if not math.isfinite(val['mse']):
         raise self.non_finite(f"the validation loss after step {p.global_step} is {val['mse']}")
+    test = self.measure('test') if self.tests_now(val['mse']) else None
     row = self.epoch_row(val, test)
     best = p.judge(val['mse'])
     p.history.append(dict(row, best=best))
