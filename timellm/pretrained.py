@@ -7,12 +7,13 @@ __all__ = ['KNOWN', 'byte_tokenizer', 'tiny_backbone', 'Known', 'Source', 'find_
            'load_backbone', 'Dims', 'backbone_config', 'backbone_dims', 'local_tokenizer']
 
 # %% ../nbs/05b_pretrained.ipynb #imports
-import copy, importlib.util, logging, os, re, shlex, tempfile
+import copy, importlib.util, json, logging, os, re, shlex, tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from huggingface_hub import snapshot_download
 from safetensors import safe_open
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BitsAndBytesConfig, GPT2Config, GPT2Model
@@ -171,14 +172,15 @@ def _bare(config):
     "A model of these sizes without memory for its weights"
     with torch.device('meta'): return AutoModel.from_config(config, trust_remote_code=False)
 
-def _stored_weights(folder, config):
+def _stored_weights(src, config):
     "Names and tensors of a model's weights, one after the other, as its safetensors files hold them"
     model, at = _bare(config), {}
-    for file in Path(folder).glob('*.safetensors'):
+    folder = Path(cached_file(src, 'config.json')).parent
+    for file in folder.glob('*.safetensors'):
         with safe_open(file, 'pt') as f:
             for name in f.keys(): at[name.removeprefix(f'{model.base_model_prefix}.')] = file, name
     names = sorted(model.state_dict())
-    _check_complete(set(names) - set(at), folder)
+    _check_complete(set(names) - set(at), src)
     for name in names:
         file, stored = at[name]
         with safe_open(file, 'pt') as f: yield name, f.get_tensor(stored)
@@ -198,6 +200,37 @@ def _how_to_load(held):
         return dict(dtype=held.dtype, quantization_config=_quantizer(held), device_map={'': device_kind()})
     return dict(dtype=torch.float32 if held.dtype == torch.float32 else 'auto')   # auto: as the file has them
 
+# %% ../nbs/05b_pretrained.ipynb #first-files
+_INDEX = 'model.safetensors.index.json'
+
+def _files_of(index, config):
+    "Which files of an index hold weights of these layers: {weight: file}"
+    model = _bare(config)
+    names, prefix = set(model.state_dict()), f'{model.base_model_prefix}.'
+    return {k: file for k, file in index['weight_map'].items() if k.removeprefix(prefix) in names}
+
+def _folder_with(src, files):
+    "The folder, or the hub's snapshot, with these files and all small ones"
+    if Path(src).is_dir(): return Path(src)
+    return Path(snapshot_download(str(src), allow_patterns=[*files, '*.json', 'tokenizer*', 'vocab*', 'merges*']))
+
+@contextmanager
+def _only_needed(src, config):
+    "Where to load a model from: `src`, or for a while a folder that leads to the files of its first layers"
+    found = cached_file(src, _INDEX, _raise_exceptions_for_missing_entries=False)
+    index = json.loads(Path(found).read_text()) if found else dict(weight_map={})
+    where = _files_of(index, config) if found else {}
+    if set(where.values()) == set(index['weight_map'].values()):
+        yield src
+        return
+    folder = _folder_with(src, set(where.values()))
+    with tempfile.TemporaryDirectory() as d:
+        for p in folder.iterdir():
+            is_other = p.suffix == '.safetensors' and p.name not in where.values()
+            if p.name != _INDEX and not is_other: (Path(d)/p.name).symlink_to(p.absolute())
+        (Path(d)/_INDEX).write_text(json.dumps(dict(index, weight_map=where)))
+        yield d
+
 # %% ../nbs/05b_pretrained.ipynb #load-pretrained
 def load_pretrained(src, # folder or hub id
     n_layers:int, # layers to keep
@@ -211,17 +244,19 @@ def load_pretrained(src, # folder or hub id
         try:
             config = AutoConfig.from_pretrained(src, trust_remote_code=False)
             _check_layers(config, n_layers, name)
-            model, info = AutoModel.from_pretrained(src, num_hidden_layers=n_layers,
-                output_loading_info=True, trust_remote_code=False, **how)
+            first = copy.deepcopy(config)
+            first.num_hidden_layers = n_layers
+            with _only_needed(src, first) as where:
+                model, info = AutoModel.from_pretrained(where, num_hidden_layers=n_layers,
+                    output_loading_info=True, trust_remote_code=False, **how)
+                if held.bits: sha256 = hash_of_weights(_stored_weights(where, first))
             tokenizer = AutoTokenizer.from_pretrained(src, trust_remote_code=False)
         except TimeLLMError: raise
         except Exception as e: raise _not_loaded(src, e) from e   # each library raises its own
     _check_complete(info['missing_keys'], name)
     backbone = Backbone(model, tokenizer, name, getattr(config, '_commit_hash', None) or '', dropout)
     if not held.bits: return backbone.hold(held.dtype)
-    config.num_hidden_layers = n_layers
-    folder = Path(cached_file(src, 'config.json')).parent
-    return backbone.quantized(held.dtype, hash_of_weights(_stored_weights(folder, config)))
+    return backbone.quantized(held.dtype, sha256)
 
 # %% ../nbs/05b_pretrained.ipynb #smollm2-file
 def _smollm2_file():

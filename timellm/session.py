@@ -20,7 +20,7 @@ from .config import *
 from .drive import check_project, on_drive, read_note
 from .folder import *
 from .footprint import check_fits
-from .machine import OutOfMemory, gpu_name, lock_here, only_one
+from .machine import OutOfMemory, env_number, gpu_name, lock_here, only_one
 from .model import load_trained
 from .report import Reporter
 from .saver import Saver
@@ -276,6 +276,14 @@ def leaving(self:Session):
         self.saver.close(0)
         raise
 
+# %% ../nbs/08c_session.ipynb #command
+@patch
+def command(self:Session, **changed)->str: # settings to change
+    "The command that goes on with this run, in as many processes"
+    text, n = as_command(self.cfg, **changed), env_number('LOCAL_WORLD_SIZE')
+    if n < 2: return text
+    return text.replace('timellm train', f'torchrun --nproc_per_node {n} -m timellm.cli train', 1)
+
 # %% ../nbs/08c_session.ipynb #stop
 @patch
 def stop(self:Session):
@@ -290,7 +298,7 @@ def stop(self:Session):
     why = 'Stopped' if signum else f'Stopped, as {self.cfg.max_hours:g} hours (max_hours) are almost over,'
     saved = f'NOT saved: {error}' if error else self.saved_text(step)
     self.say(f'{why} at step {step}, {saved}. To go on (in the quickstart: Run all):\n  '
-        + as_command(self.cfg, resume_from_checkpoint='auto'))
+        + self.command(resume_from_checkpoint='auto'))
     if signum: raise Interrupted(signum)
 
 @patch
@@ -322,7 +330,7 @@ def after_error(self:Session, e:Exception):
     with suppress(Exception):   # a screen or folder that has gone
         parts = [f'{type(e).__name__} after step {step}; {self.kept_text()}.']
         if problem: parts.append(f'Saving failed: {problem}.')
-        command = as_command(self.cfg, resume_from_checkpoint='auto')
+        command = self.command(resume_from_checkpoint='auto')
         self.say(' '.join([*parts, f'To go on, once its cause is mended: {command}']))
 
 @patch
@@ -377,9 +385,9 @@ def smaller_text(self:Session, e:OutOfMemory)->str:
     "How to go on with a smaller batch"
     if not e.smaller: return ''
     if e.setting == 'batch_size' and self.cfg.lradj == 'TST':
-        command = as_command(self.cfg, batch_size=e.smaller, resume_from_checkpoint='none')
+        command = self.command(batch_size=e.smaller, resume_from_checkpoint='none')
         return f' Under TST batch_size cannot change within a run. To start anew:\n  {command}'
-    command = as_command(self.cfg, resume_from_checkpoint='auto', **{e.setting: e.smaller})
+    command = self.command(resume_from_checkpoint='auto', **{e.setting: e.smaller})
     in_panel = f'Panel(project_dir=PROJECT_DIR, {e.setting}={e.smaller})'
     if e.setting == 'batch_size': in_panel = f'set Batch size to {e.smaller}'
     return f' To go on:\n  {command}\nIn the quickstart: {in_panel}, then Run all'
