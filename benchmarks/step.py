@@ -1,25 +1,34 @@
 #!/usr/bin/env python3
-"""Seconds and peak memory of a training and an evaluation step, in one run:
+"""Seconds and memory of a training step, an evaluation step and a forecast, in one run:
 python benchmarks/step.py --tokenizer FOLDER
 
-GPT-2 with 12 layers (random weights: the time does not depend on them), windows of 512, horizon 96, prompts of about
-125 and 230 tokens.
+Models have random weights, as the time does not depend on them. Horizon 96; prompts of about 125 and 230 tokens of
+GPT-2's tokenizer. A forecast is an evaluation step that makes the prototypes first.
 published  the published arithmetic: filled-up prompt and patches through all layers with gradient, eager attention,
            gelu_new, the model's dropout, the mapping layer on transposed embeddings (also in each evaluation step),
            Adam as torch chooses it
 plain      timellm's plain full pass: the same positions, masked, fused activation and attention
 fast       timellm as it trains: common tokens once, own prompt without gradient, patches with gradient
 
+predicted is the peak that timellm.footprint gives for the fast path. What would take over 18 GB is not run.
+--profile tells where a step of the fast path goes; --csv and --picture keep the table.
+
 Each figure comes from a process of its own, the best of its steps after one to warm up; the rounds go through all
 three in turn. share: the rate of the least possible work (timellm.machine.least_flops) as a part of this machine's
 matrix product rate, measured in each round.
 """
 import argparse, json, resource, subprocess, sys, time
+from collections import Counter
+from itertools import product
+from typing import NamedTuple
 
-import psutil, torch
+import pandas as pd, torch
+from matplotlib.figure import Figure
 from torch.nn import functional as F
-from transformers import AutoTokenizer, GPT2Config, GPT2Model
+from torch.profiler import ProfilerActivity, profile
+from transformers import AutoTokenizer, GPT2Config, GPT2Model, LlamaConfig, LlamaModel
 
+from timellm import footprint
 from timellm.backbone import Backbone
 from timellm.config import make_config
 from timellm.machine import least_flops, make_accelerator, matmul_rate
@@ -27,6 +36,15 @@ from timellm.model import TimeLLM, count_patches
 from timellm.prompt import PAPER_DESCRIPTION, Prompter, instance_norm, prompt_texts
 
 PATHS = 'published', 'plain', 'fast'
+MODES = 'train', 'evaluate', 'forecast'
+MOST = 18e9   # bytes
+_SMOLLM2 = dict(vocab_size=49152, hidden_size=576, intermediate_size=1536, num_attention_heads=9, num_key_value_heads=3)
+_LLAMA = dict(vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_attention_heads=32)
+MODELS = {   # class, config
+    'gpt2-12': (GPT2Model, GPT2Config(n_layer=12)),
+    'smollm2-6': (LlamaModel, LlamaConfig(num_hidden_layers=6, **_SMOLLM2)),
+    'smollm2-30': (LlamaModel, LlamaConfig(num_hidden_layers=30, **_SMOLLM2)),
+    'llama-4': (LlamaModel, LlamaConfig(num_hidden_layers=4, **_LLAMA))}
 LONG = PAPER_DESCRIPTION + (' Operators size a transformer by the load that it is going to carry, and the oil inside '
     'it tells how hard it works: when the load stays high in warm weather the oil heats up, and a transformer that '
     'overheats ages fast or fails. This table holds two years of readings from one station in a county of China, one '
@@ -45,15 +63,22 @@ def published(model, x, texts, tokenizer):
     h = out.last_hidden_state[:, -patches.shape[1]:, :model.d_ff]   # (B, P, d_ff)
     return model.output_projection(h)*std + mean
 
-def make_model(cfg, path, tokenizer):
-    "The model of a path, with random GPT-2 weights"
+def make_config_of(case):
+    "The run of a case"
+    sizes = dict(batch_size=case.batch, seq_len=case.seq_len, d_ff=32 if case.seq_len < 512 else 128)
+    sizes['llm_layers'] = MODELS[case.model][1].num_hidden_layers
+    return make_config('etth1_gpt2_colab', description='' if case.tokens == 125 else LONG, **sizes)
+
+def make_model(cfg, name, path, tokenizer):
+    "The model of a path, with random weights"
     torch.manual_seed(0)
-    attention = 'eager' if path == 'published' else 'sdpa'
-    gpt2 = GPT2Model(GPT2Config(n_layer=12, attn_implementation=attention))
-    activation = gpt2.h[0].mlp.act
-    model = TimeLLM(cfg, Backbone(gpt2, tokenizer, 'GPT-2'))
+    kind, config = MODELS[name]
+    config._attn_implementation = 'eager' if path == 'published' else 'sdpa'
+    llm = kind(config)
+    activations = [layer.mlp.act for layer in llm.h] if name.startswith('gpt2') else []
+    model = TimeLLM(cfg, Backbone(llm, tokenizer, name))
     if path == 'published':
-        for layer in gpt2.h: layer.mlp.act = activation   # gelu_new, which Backbone replaces
+        for layer, activation in zip(getattr(llm, 'h', []), activations): layer.mlp.act = activation   # gelu_new
         model.backbone.dropout = True   # the frozen model's own dropout is active
     if path == 'plain': model.backbone.fast = False
     return model
@@ -87,33 +112,74 @@ def machine_figures(acc):
     precision = acc.mixed_precision.replace('no', 'fp32')
     return dict(memory=memory, device=device_text(acc.device), precision=precision, rate=matmul_rate(acc.device))
 
-def one_case(path, batch, tokens, mode, tokenizer, steps):
-    "Figures of a path in this process"
-    cfg = make_config('etth1_gpt2_colab', batch_size=batch, description='' if tokens == 125 else LONG)
-    acc, tok = make_accelerator(cfg), AutoTokenizer.from_pretrained(tokenizer)
-    tok.pad_token = tok.eos_token
-    model, prompter = make_model(cfg, path, tok), Prompter(cfg, tok)
-    model, optimizer = acc.prepare(model, make_optimizer(model, path))
-    bare, training = acc.unwrap_model(model), mode == 'train'
-    model.train(training)
-    x = torch.randn(batch, cfg.seq_len).cumsum(1)
-    y = torch.randn(batch, cfg.pred_len).to(acc.device)
-    ids, mask = prompter(x)   # (B, L)
+GROUPS = {   # of kernels, by parts of their names
+    'products': 'addmm mm bmm linear', 'attention': 'scaled_dot_product', 'activations': 'gelu silu',
+    'copies': 'copy_ cat clone contiguous', 'dropout': 'bernoulli dropout', 'norms': 'norm', 'Adam': 'adam'}
+
+def group_of(kernel):
+    "Which of `GROUPS` a kernel belongs to"
+    for group, parts in GROUPS.items():
+        if any(part in kernel.lower() for part in parts.split()): return group
+    return 'the rest'
+
+def where_it_goes(step):
+    "Seconds of a step's kernels by group"
+    with profile(activities=[ProfilerActivity.CPU]) as p: step()
+    seconds = Counter()
+    for e in p.key_averages(): seconds[group_of(e.key)] += e.self_cpu_time_total/1e6
+    return dict(seconds.most_common())
+
+class Case(NamedTuple):
+    "What is measured"
+    model: str
+    path: str
+    batch: int
+    tokens: int   # of a prompt, about
+    seq_len: int
+    mode: str
+
+def predicted_peak(cfg, case, lengths, device):
+    "GB that timellm.footprint expects"
+    config, training = MODELS[case.model][1], case.mode == 'train'
+    f = footprint._drawn_out(cfg, config, footprint.WHOLE, lengths, training)
+    return footprint.needed(f, case.batch, device.type)/1e9
+
+def make_step(case, cfg, acc, tok):
+    "The function that makes a step; the model"
+    model = make_model(cfg, case.model, case.path, tok)
+    model, optimizer = acc.prepare(model, make_optimizer(model, case.path))
+    bare, prompter = acc.unwrap_model(model), Prompter(cfg, tok)
+    model.train(case.mode == 'train')
+    x = torch.randn(case.batch, cfg.seq_len).cumsum(1)
+    y = torch.randn(case.batch, cfg.pred_len).to(acc.device)
     with torch.no_grad(), acc.autocast(): prototypes = bare.prototypes()
-    given = None if training else prototypes
+    given = prototypes if case.mode == 'evaluate' else None
+    def send(*tensors): return [t.to(acc.device) for t in tensors]
     def forecast():
         with acc.autocast():
-            if path == 'published': return published(bare, x.to(acc.device), prompt_texts(x, cfg), tok)
-            inputs = [t.to(acc.device) for t in (x, *prompter(x))]
-            return bare(*inputs, given)
+            if case.path == 'published': return published(bare, *send(x), prompt_texts(x, cfg), tok)
+            return bare(*send(x, *prompter(x)), given)
     def train():
         acc.backward(F.mse_loss(forecast(), y))
         optimizer.step()
         optimizer.zero_grad()
-    times = step_times(train if training else torch.no_grad()(forecast), steps, acc.device)
-    mean_tokens = mask.sum(1).float().mean().item()
-    sizes = dict(tokens=mean_tokens, common=len(bare.backbone.common), patches=count_patches(cfg))
-    return dict(seconds=min(times), **sizes, **machine_figures(acc))
+    step = train if case.mode == 'train' else torch.no_grad()(forecast)
+    return step, bare, prompter(x)
+
+def one_case(case, tokenizer, steps, profiled):
+    "Figures of a case in this process"
+    cfg = make_config_of(case)
+    acc, tok = make_accelerator(cfg), AutoTokenizer.from_pretrained(tokenizer)
+    tok.pad_token = tok.eos_token
+    step, model, (ids, mask) = make_step(case, cfg, acc, tok)
+    figures = dict(seconds=min(step_times(step, steps, acc.device)), **machine_figures(acc))
+    common = len(model.backbone.common)
+    tokens = mask.sum(1).float().mean().item()
+    figures |= dict(tokens=tokens, common=common, patches=count_patches(cfg))
+    lengths = footprint._Lengths(ids.shape[1], common)
+    figures['predicted'] = predicted_peak(cfg, case, lengths, acc.device)
+    if profiled and case.path == 'fast': figures['profile'] = where_it_goes(step)
+    return figures
 
 def in_process(*case):
     "A case measured in a process of its own; None if it did not end well"
@@ -122,78 +188,128 @@ def in_process(*case):
     if not r.returncode: return json.loads(r.stdout.splitlines()[-1])
     print(f'{case}: exit code {r.returncode}\n{r.stderr[-500:]}', file=sys.stderr)
 
-def cell(runs, mode, batch, rate):
-    "Seconds (best of each round), peak memory and share of a path's runs"
-    if not runs: return 'not run'
-    seconds = sorted(r['seconds'] for r in runs)
-    c = min(runs, key=lambda r: r['seconds'])
-    own = c['tokens'] - c['common']
-    flops = least_flops(768, 50257, 12, c['patches'], batch, own, train=mode == 'train')
-    return f"{seconds[0]:.2f}-{seconds[-1]:.2f} s, {c['memory']:.1f} GB, {flops/c['seconds']/rate:.0%}"
+def layer_weights(config):
+    "Weights of the products of a layer"
+    if not hasattr(config, 'num_key_value_heads'): return 12*config.hidden_size**2
+    d, grouped = config.hidden_size, config.num_key_value_heads/config.num_attention_heads
+    return int(2*d*d*(1 + grouped)) + 3*d*config.intermediate_size
 
-def line(batch, mode, runs):
-    "A row of the table: each path's figures, and the fast path's part of the published time"
-    all_runs = [c for r in runs.values() for c in r]
-    rate, c = max(c['rate'] for c in all_runs), all_runs[-1]
-    best = {p: min(c['seconds'] for c in r) for p, r in runs.items() if r}
-    ratio = ''
-    if {'fast', 'published'} <= best.keys(): ratio = f"{best['fast']/best['published']:.2f}"
-    cells = ' | '.join(cell(r, mode, batch, rate) for r in runs.values())
-    print(f"| {mode} | {batch} | {c['tokens']:.0f} ({c['common']} common) | {cells} | {ratio} |", flush=True)
+def least(case, c):
+    "Floating point operations that a step cannot do without"
+    config = MODELS[case.model][1]
+    d, vocab, own = config.hidden_size, config.vocab_size, c['tokens'] - c['common']
+    how = dict(own=own, layer=layer_weights(config), train=case.mode == 'train')
+    flops = least_flops(d, vocab, config.num_hidden_layers, c['patches'], case.batch, **how)
+    return flops + 2*1000*vocab*d if case.mode == 'forecast' else flops   # with the prototypes
 
-def print_head(c):
-    "The machine of a case, and the table's head"
-    rate = f"{c['rate']/1e9:.0f}"
-    print(f"{c['device']}, {c['precision']}, matrix products {rate} GFLOP/s, torch {torch.__version__}\n")
-    print('| step | batch | prompt tokens | published | plain | fast | fast/published |')
-    print('|---|---|---|---|---|---|---|', flush=True)
+def row_of(case, c, rate):
+    "A row of the kept table"
+    share = least(case, c)/c['seconds']/rate
+    kept = {n: c[n] for n in ('seconds', 'memory', 'predicted', 'tokens', 'common')}
+    return {**case._asdict(), **kept, 'samples': case.batch/c['seconds'], 'share': share}
 
 class Benchmark:
     "Rounds of cases; knows what the smaller batch needed"
     def __init__(self, o): # parsed arguments
         self.o = o
-        self.memory = psutil.virtual_memory().available
-        if torch.cuda.is_available(): self.memory = torch.cuda.get_device_properties(0).total_memory
         self.head_printed = False
-        self.last = {}   # (path, tokens, mode): batch and peak in GB of the smaller batch
-    def need(self, path, tokens, mode, batch):
-        "GB that a case would need, 0 where nothing is known; some 2 do not grow with the batch"
-        if (path, tokens, mode) not in self.last: return 0
-        smaller, peak = self.last[path, tokens, mode]
-        return 2 + (peak - 2)*batch/smaller
-    def run(self, path, tokens, mode, batch, turn):
+        self.last = {}   # a case with batch 0: batch and peak in GB of the smaller batch
+        self.rows = []
+    def fits(self, case):
+        "Would it take less than `MOST`? What a smaller batch took says so; some 2 GB do not grow"
+        smaller, peak = self.last.get(case._replace(batch=0), (case.batch, 0))
+        return 2 + max(peak - 2, 0)*case.batch/smaller <= MOST/1e9
+    def run(self, case):
         "Figures of a case; None where it does not fit or fails"
-        need = self.need(path, tokens, mode, batch)
-        if need > .97*self.memory/1e9:
-            case = f'{path}, {mode}, batch {batch}, {tokens} tokens'
-            if not turn: print(f'{case}: not run, would need some {need:.0f} GB', file=sys.stderr)
-            return None
-        c = in_process(path, batch, tokens, mode, self.o.tokenizer, self.o.steps)
-        if c and not self.head_printed: print_head(c)
-        self.head_printed = self.head_printed or bool(c)
+        if not self.fits(case): return None
+        c = in_process(case, self.o.tokenizer, self.o.steps, self.o.profile)
+        if not c: return None
+        if not self.head_printed: print_head(c, self.o.paths)
+        self.head_printed = True
+        self.last[case._replace(batch=0)] = case.batch, c['memory']
         return c
-    def row(self, tokens, mode, batch):
-        "All rounds of a row"
-        runs = {p: [] for p in PATHS}
-        for turn in range(self.o.rounds):
-            for p in PATHS:
-                if c := self.run(p, tokens, mode, batch, turn): runs[p].append(c)
-        line(batch, mode, runs)
-        for p, r in runs.items():
-            if r: self.last[p, tokens, mode] = batch, r[0]['memory']
+    def measure(self, cases):
+        "All rounds of the paths of a row: the best of each, printed"
+        runs = {case: [] for case in cases}
+        for _ in range(self.o.rounds):
+            for case, found in runs.items(): found.append(self.run(case))
+        rate = max((c['rate'] for found in runs.values() for c in found if c), default=0)
+        best = {}
+        for case, found in runs.items():
+            whole = [c for c in found if c]
+            if not whole: continue
+            quickest = min(whole, key=lambda c: c['seconds'])
+            best[case.path] = row_of(case, quickest, rate)
+        self.rows += best.values()
+        if best: print(line(best, self.o.paths), flush=True)
+        for found in runs.values():
+            for c in found[-1:]:
+                if c and 'profile' in c: print_profile(c['profile'])
+
+def line(best, paths):
+    "A row of the printed table"
+    cells = []
+    for p in paths:
+        f = best.get(p)
+        cells.append(f"{f['seconds']:.2f} s, {f['memory']:.1f} GB, {f['share']:.0%}" if f else 'does not fit')
+    any_row = next(iter(best.values()))
+    fast, old = best.get('fast', any_row), best.get('published')
+    ratio = f"{fast['seconds']/old['seconds']:.2f}" if old else ''
+    tokens = f"{any_row['tokens']:.0f} ({any_row['common']} common)"
+    case = [any_row[n] for n in ('model', 'mode', 'batch', 'seq_len')]
+    parts = [*case, tokens, *cells, f"{fast['predicted']:.1f} GB", ratio]
+    return '| ' + ' | '.join(map(str, parts)) + ' |'
+
+def print_head(c, paths):
+    "The machine of a case, and the table's head"
+    rate = f"{c['rate']/1e9:.0f}"
+    print(f"{c['device']}, {c['precision']}, matrix products {rate} GFLOP/s, torch {torch.__version__}\n")
+    cells = ' | '.join(paths)
+    print(f'| model | step | batch | seq_len | prompt tokens | {cells} | predicted | fast/published |')
+    print('|---'*(7 + len(paths)) + '|', flush=True)
+
+def print_profile(seconds):
+    whole = sum(seconds.values())
+    print('  ' + ', '.join(f'{group} {s:.2f} s ({s/whole:.0%})' for group, s in seconds.items()), flush=True)
+
+def picture(rows, path):
+    "Samples a second by batch, a panel for each model and step"
+    table = pd.DataFrame(rows)
+    groups = list(table.groupby(['model', 'mode', 'seq_len'], sort=False))
+    fig = Figure(figsize=(4*len(groups), 3.2), layout='constrained')
+    axes = fig.subplots(1, len(groups), squeeze=False)[0]
+    for ax, (title, rows) in zip(axes, groups):
+        for p in rows.path.unique():
+            r = rows[rows.path == p]
+            ax.loglog(r.batch, r.samples, marker='o', label=p)
+        ax.set(title=' '.join(map(str, title)), xlabel='batch', ylabel='windows a second')
+        ax.legend(fontsize=8)
+    fig.savefig(path)
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument('--tokenizer', default='openai-community/gpt2', help="folder or hub id of GPT-2's tokenizer")
+    ap.add_argument('--models', nargs='*', default=['gpt2-12'], choices=MODELS)
+    ap.add_argument('--paths', nargs='*', default=PATHS, choices=PATHS)
+    ap.add_argument('--modes', nargs='*', default=['train', 'evaluate'], choices=MODES)
     ap.add_argument('--batch', type=int, nargs='*', default=[8, 32])
+    ap.add_argument('--tokens', type=int, nargs='*', default=[125, 230])
+    ap.add_argument('--seq_len', type=int, nargs='*', default=[512])
     ap.add_argument('--rounds', type=int, default=2)
     ap.add_argument('--steps', type=int, default=2, help='timed steps in each process')
+    ap.add_argument('--profile', action='store_true', help='where a step of the fast path goes')
+    ap.add_argument('--csv', help='file for the figures')
+    ap.add_argument('--picture', help='file for a drawing of them')
     ap.add_argument('--case', help=argparse.SUPPRESS)
     o = ap.parse_args()
-    if o.case: return print(json.dumps(one_case(*json.loads(o.case))))
+    if o.case:
+        case, *more = json.loads(o.case)
+        return print(json.dumps(one_case(Case(*case), *more)))
     benchmark = Benchmark(o)
-    for mode in ('train', 'evaluate'):
-        for tokens in (125, 230):
-            for batch in o.batch: benchmark.row(tokens, mode, batch)
+    for model, *sizes in product(o.models, o.modes, o.seq_len, o.tokens, o.batch):
+        mode, seq_len, tokens, batch = sizes
+        benchmark.measure([Case(model, p, batch, tokens, seq_len, mode) for p in o.paths])
+    if o.csv: pd.DataFrame(benchmark.rows).to_csv(o.csv, index=False)
+    if o.picture: picture(benchmark.rows, o.picture)
 
 if __name__ == '__main__': main()

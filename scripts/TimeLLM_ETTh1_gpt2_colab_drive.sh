@@ -18,6 +18,7 @@
 #   yes            learning_rate: the schedule goes on where it is, from the new first rate
 #   yes            save_steps, save_minutes, save_total_limit, max_hours: when to save, how many to keep, when to stop
 #   yes            eval_batch_size, num_workers, pct_start: speed and memory only (pct_start: TST only)
+#   yes            test_every: how often the test split is measured; it decides nothing
 #   yes            precision, backbone_dtype: the last digits (backbone_dtype: not to or from 8bit and 4bit)
 #   yes            project_dir, root_path, data_path, id_column, date_column, date_format, timezone, resample, llm_path,
 #                  llm_model: where things lie and how they are read; data and backbone must have the same content

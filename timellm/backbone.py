@@ -160,12 +160,11 @@ def _attend(module, q, k, v, mask, scaling=None, keys=None,
 # %% ../nbs/05_backbone.ipynb #register-attention
 # since transformers 4.53
 _HAS_INTERFACE = all(hasattr(transformers, n) for n in ('AttentionInterface', 'AttentionMaskInterface'))
-if _HAS_INTERFACE:
-    transformers.AttentionInterface.register('timellm', _attend)
 
 @contextmanager
 def _attention(config, name):
     "A model's attention by `name` for a while"
+    if name == 'timellm': transformers.AttentionInterface.register(name, _attend)   # whoever else took the name
     was = config._attn_implementation
     config._attn_implementation = name
     try: yield

@@ -28,6 +28,7 @@ from .config import Config, experiment_dir
 from .folder import find_checkpoints
 from .forecast import forecast
 from .machine import OutOfMemory
+from .model import ReprogrammingLayer
 from .pretrained import byte_tokenizer
 from .session import Interrupted, train
 from .testing import assert_same_state, tiny_run
@@ -336,13 +337,19 @@ class Waits:
 # %% ../nbs/94_pretend.ipynb #precisions
 _BOUNDS = dict(fp32=1e-5, fp16=1e-2, bf16=3e-2)   # of all numbers, as a share of the largest
 
+def _same_dropout():
+    "The fused attention draws its dropout in another order than the steps that a CPU takes: take these"
+    def attend(self, *qkv): return self.in_steps(*qkv) if self.training else self.fused(*qkv)
+    return mock.patch.object(ReprogrammingLayer, 'attend', attend)
+
 def _check_model(d, device, model):
     "All numbers against the CPU's, and what waits, in each precision"
     name, kw = Path(model).name, dict(llm_model=model, whole=model == 'tiny')
     numbers = _outcome(d, f'{name}_cpu', **kw).numbers
     for precision, bound in _BOUNDS.items():
         waits, gpu = Waits(), device((8, 0) if precision == 'bf16' else (7, 5))
-        run = _outcome(d, f'{name}_{precision}', gpu, waits, precision=precision, **kw)
+        with _same_dropout():
+            run = _outcome(d, f'{name}_{precision}', gpu, waits, precision=precision, **kw)
         off = (run.numbers - numbers).abs().max()/numbers.abs().max()
         assert f'Device: cuda, precision {precision}' in run.printed, run.printed
         assert ('no fast pass' in run.printed) == (name == 'bert'), run.printed
@@ -377,11 +384,12 @@ def _check_out_of_memory(d):
     "A device that is too small for its batch"
     gpu = Pretend()
     _outcome(d, 'fits', gpu, batch_size=64)
-    small = Pretend(total=gpu.peak - 1024)
-    try: _outcome(d, 'full', small, batch_size=64)
-    except OutOfMemory as e: assert e.smaller == 32, e
-    else: raise AssertionError('a batch ran in less memory than it takes')
-    _outcome(d, 'full', Pretend(total=small.total), batch_size=32)
+    total = gpu.peak - 1024
+    with mock.patch('timellm.session.check_fits', lambda cfg: None):   # which allows for CUDA itself: half a GB
+        try: _outcome(d, 'full', Pretend(total=total), batch_size=64)
+        except OutOfMemory as e: assert e.smaller == 32, e
+        else: raise AssertionError('a batch ran in less memory than it takes')
+        _outcome(d, 'full', Pretend(total=total), batch_size=32)
     print('out of memory with batch_size 64, and on with 32', flush=True)
 
 # %% ../nbs/94_pretend.ipynb #main
