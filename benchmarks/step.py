@@ -176,7 +176,7 @@ def one_case(case, tokenizer, steps, profiled):
     common = len(model.backbone.common)
     tokens = mask.sum(1).float().mean().item()
     figures |= dict(tokens=tokens, common=common, patches=count_patches(cfg))
-    lengths = footprint._Lengths(ids.shape[1], common)
+    lengths = footprint.Lengths(ids.shape[1], common)
     figures['predicted'] = predicted_peak(cfg, case, lengths, acc.device)
     if profiled and case.path == 'fast': figures['profile'] = where_it_goes(step)
     return figures

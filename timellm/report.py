@@ -293,6 +293,17 @@ def _time_texts(cfg, p):
         each = f'{took.step:.2g} s a step, {_span(took.epoch)} an epoch and {_span(took.measuring)} for its validation'
         yield f'on {device.name} some {each}' if device.kind == 'cpu' else f'on {device.name} {each} (an estimate)'
 
+# %% ../nbs/08b_report.ipynb #prompt-row
+def _prompt_text(cfg):
+    "Tokens of a prompt, and how many `prompt=short` would save"
+    lengths = prompt_lengths(cfg)
+    if not lengths: return ''
+    text = f'{lengths.longest} tokens, {lengths.common} of them common to all windows (computed once)'
+    if cfg.prompt == 'short' or cfg.description: return text
+    short = prompt_lengths(with_settings(cfg, prompt='short'))
+    own, of_short = (n.longest - n.common for n in (lengths, short))
+    return f'{text}; prompt=short has {of_short} of its own instead of {own} (another run)'
+
 # %% ../nbs/08b_report.ipynb #plan-text
 def _when_tested(cfg):
     if cfg.test_every == 1: return 'after each epoch'
@@ -329,9 +340,10 @@ def plan_text(cfg:Config, # the run
     rows['saves'] = f'{saves}; {kept} kept, and the best after each epoch that improves'
     rows['checkpoint'] = _size_text(p)
     rows['space'] = _space_text(p, cfg, d.listed)
-    rows['resume'] = resume_text(d, cfg, p.folder.home)
+    if text := _prompt_text(cfg): rows['prompt'] = text
     rows['memory'] = '; '.join(_memory_texts(cfg))
-    if took := _time_texts(cfg, p): rows['time'] = '; '.join(took)
+    if took := list(_time_texts(cfg, p)): rows['time'] = '; '.join(took)
+    rows['resume'] = resume_text(d, cfg, p.folder.home)
     lines = [(k, v) for k, v in rows.items()]
     lines[2:2] = [('NOTE', note) for note in shape.notes]   # below the data
     return '\n'.join(f'{k:11} {v}' for k, v in lines)
