@@ -105,7 +105,9 @@ def _joined(parts):
 def _zone_of(parts):
     "Offsets as +HH:MM; NaN where there is none"
     if 'zone' not in parts: return pd.Series(np.nan, index=parts.index, dtype=object)
-    zone = parts['zone'].replace({'Z': '+00:00', 'UTC': '+00:00', 'GMT': '+00:00'})
+    names = {'Z': '+00:00', 'UTC': '+00:00', 'GMT': '+00:00'}
+    zone = parts['zone'].astype('string')   # an empty column of objects would turn to numbers in pandas 2
+    zone = zone.where(~zone.isin(list(names)), zone.map(names))
     return zone.str.replace(r'^([+-]\d\d):?(\d\d)?$', lambda m: f'{m[1]}:{m[2] or "00"}', regex=True)
 
 def _parsed(text, parts):
@@ -314,7 +316,7 @@ def _with_offsets(column, dates, zone, timezone):
 def _in_zone(column, dates, timezone):
     "Naive dates in a named zone"
     try: return Dates(_index(dates).tz_localize(timezone, ambiguous='infer'), [])
-    except (ValueError, TypeError): pass
+    except Exception: pass   # ValueError, TypeError; in pandas 2 errors of pytz that are neither
     any_hour = dict(ambiguous=np.ones(len(dates), bool), nonexistent='NaT')
     skipped = _index(dates).tz_localize(timezone, **any_hour).isna()
     if skipped.any(): raise column.refuse(int(skipped.argmax()), f'does not exist in {timezone}: the clocks skip it')
@@ -412,7 +414,7 @@ def read_date(value, # what the user gave
     if found.tz is not None: return found.tz_convert(like.tz) if zone else _without_zone(value, what)
     if not zone: return found
     try: return found.tz_localize(like.tz)
-    except (ValueError, TypeError) as e:
+    except Exception as e:   # in pandas 2 it may be one of pytz
         raise TimeLLMError(f'{what}={value!r}: the clocks are moved at this time in {zone}, '
             'add an offset (+01:00)') from e
 

@@ -176,7 +176,7 @@ def select_columns(names:list, # of the columns with values
 def _as_numbers(column):
     "A column as float64; NaN where there is no number"
     if column.dtype.kind in 'cmM': return np.full(len(column), np.nan)   # complex, or times
-    if column.dtype == object: column = column.map(_real)
+    if column.dtype == object: column = pd.Series([_real(v) for v in column], dtype=object)   # `map` may overflow
     try: return pd.to_numeric(column, errors='coerce').to_numpy(np.float64, na_value=np.nan)
     except (OverflowError, TypeError, ValueError): return column.map(_as_float).to_numpy(np.float64)
 

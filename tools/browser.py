@@ -24,9 +24,12 @@ from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 NOTEBOOK = Path(__file__).resolve().parent.parent/'nbs'/'00_colab_quickstart.ipynb'
-SHELL = """
+KERNEL = """
+from ipykernel.ipkernel import IPythonKernel
 from ipykernel.zmqshell import ZMQInteractiveShell
-class Shell(ZMQInteractiveShell): "Colab's is called so, too"
+class Shell(ZMQInteractiveShell): "Colab's, too, says that it is of google.colab"
+class Kernel(IPythonKernel):
+    def _shell_class_default(self): return Shell
 """
 BROWSERS = [shutil.which(name) for name in ('chromium', 'google-chrome', 'chromium-browser')]
 CHROMIUM = next(filter(None, BROWSERS), None)
@@ -59,10 +62,10 @@ def stand_in(folder):
     package.mkdir(parents=True)
     (package/'__init__.py').write_text('')
     (package/'drive.py').write_text(STAND_IN)
-    (package/'_shell.py').write_text(SHELL)
+    (package/'_kernel.py').write_text(KERNEL)
     profile = folder/'ipython/profile_default'
     profile.mkdir(parents=True)
-    (profile/'ipython_kernel_config.py').write_text("c.IPythonKernel.shell_class = 'google.colab._shell.Shell'")
+    (profile/'ipython_kernel_config.py').write_text("c.IPKernelApp.kernel_class = 'google.colab._kernel.Kernel'")
 
 @contextmanager
 def colab(wheel, drive='', preset='tiny'):
