@@ -270,6 +270,7 @@ def check_fits(cfg:Config)->None:
 
 # %% ../nbs/06a_footprint.ipynb #rate
 _SHARE = dict(cpu=.7, cuda=.2)   # of the rate of large products that a step reaches
+_OVERHEAD = .02   # seconds of a step that go to anything else (measured with a tiny model)
 _T4_RATE = 30e12   # of large products in fp16, FLOP a second: an estimate
 
 @lru_cache(4)
@@ -304,6 +305,7 @@ def times(cfg:Config, # the run
     held = _held(cfg, device)
     rate = _T4_RATE if device == T4 else _rate(device.kind, held.dtype)
     seconds = lambda flops: flops/rate/_SHARE[device.kind]
-    step = seconds(least_flops(*sizes, cfg.batch_size, **how))
-    measuring = seconds(least_flops(*sizes, windows, train=False, **how))
+    step = _OVERHEAD + seconds(least_flops(*sizes, cfg.batch_size, **how))
+    batches = -(-windows//eval_batch_size(cfg))
+    measuring = _OVERHEAD*batches + seconds(least_flops(*sizes, windows, train=False, **how))
     return Times(step, step*steps, measuring)

@@ -96,7 +96,7 @@ def parameters(self:Reporter, trainer:Trainer):
 # %% ../nbs/08b_report.ipynb #status
 def _span(seconds):
     "A time left, in a fitting unit"
-    if seconds < 100: return f'{seconds:.0f} s'
+    if seconds < 100: return f'{max(seconds, 1):.0f} s'
     if seconds < 6000: return f'{seconds/60:.0f} min'
     return f'{seconds/3600:.1f} h'
 

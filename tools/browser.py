@@ -182,7 +182,11 @@ class Page:
     def note(self, label):
         row = self.panel.locator('.widget-hbox', has=self.label(label)).last
         return row.locator('.widget-html-content')
-    def plan(self): return self.panel.locator('.widget-html-content').last.inner_text()
+    def plan(self, *parts):
+        "The plan's text, once it has all parts: it takes some seconds to be made"
+        plan = self.panel.locator('.widget-html-content').last
+        for part in parts: expect(plan).to_contain_text(part, timeout=20000)
+        return plan.inner_text()
     def cell(self, n): return self.nb.locator('.jp-CodeCell').nth(n)
     def picture(self, name, cell=None):
         self.page.wait_for_timeout(500)
@@ -208,7 +212,7 @@ def first_run(p, project):
     contains(text, 'timellm from', '.whl', 'Finished: all 2 epochs', 'MSE')
     picture = p.cell(FORECAST).locator('img')
     assert picture.evaluate('i => i.naturalWidth') > 300, 'no picture of the forecast'
-    assert 'step 390, epoch 2 completed' in p.plan(), p.plan()   # the panel knows the new checkpoints
+    p.plan('step 390, epoch 2 completed')   # the panel knows the new checkpoints
     p.picture('1-panel-after-run-all', PANEL)
     p.picture('2-training', TRAIN)
     p.picture('3-result', RESULT)
@@ -251,7 +255,7 @@ def choices(p, project):
     p.set('Batch size', 64)
     p.set('Epochs', 3)
     p.set('Resume from', f'checkpoints/{path}')
-    assert 'epoch 2 completed' in p.plan(), p.plan()
+    p.plan('epoch 2 completed')
     p.run_all()
     text = p.done()
     assert re.search(rf'Resumed at epoch 2, .* from \S*{path}/checkpoint.pt', text), text
@@ -276,9 +280,9 @@ def own_table(p, project):
     expect(note).to_contain_text('may be read with the day or the month first', timeout=10000)
     p.set('Dates', 'dayfirst')
     expect(note).to_be_empty(timeout=10000)
-    contains(p.plan(), 'own.csv', '3 periods (step: h)')
+    p.plan('own.csv', '3 periods (step: h)')
     p.set('Resample', '1h mean 3')
-    contains(p.plan(), '3 steps had no row and were filled')
+    p.plan('3 steps had no row and were filled')
     p.set('Target', 'Wnd')
     expect(note).to_contain_text('did you mean Wind?', timeout=10000)
     p.set('Target', 'Wind')
