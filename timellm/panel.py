@@ -38,7 +38,7 @@ _FRONT = dict(
     batch_size='Batch size', train_epochs='Epochs')
 _FOLDED = dict(
     target='Target', date_column='Date column', date_format='Dates', id_column='Id column', resample='Resample',
-    llm_model='Backbone', llm_layers='Layers', seq_len='Rows read', pred_len='Rows forecast',
+    llm_model='Backbone', llm_layers='Layers', backbone_dtype='Held in', seq_len='Rows read', pred_len='Rows forecast',
     save_steps='Save every', save_total_limit='Keep', patience='Patience', model_comment='Comment')
 _LABELS = {**_FRONT, **_FOLDED}
 _TYPES = {f.name: f.type for f in fields(Config) if f.name in _LABELS}
@@ -57,7 +57,7 @@ def setting_widget(name:str # of a setting that the panel shows
 ):
     "The widget that sets it"
     label = _LABELS[name]
-    if name == 'data': return W.Dropdown(options=CHOICES['data'].split(), description=label)
+    if name in CHOICES: return W.Dropdown(options=CHOICES[name].split(), description=label)
     style = dict(description=label, continuous_update=False)   # a text counts when its field is left
     if _TYPES[name] is int: return W.IntText(**style)
     return W.Text(placeholder=_HINTS.get(name, ''), **style)
