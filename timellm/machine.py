@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WHOLE', 'pick_precision', 'Held', 'device_kind', 'pick_backbone_dtype', 'env_number', 'check_gpu', 'make_accelerator',
            'least_flops', 'matmul_rate', 'Memory', 'memory', 'memory_text', 'gpu_busy', 'usage_text', 'OutOfMemory',
-           'of_the_device', 'within_memory', 'lock_here', 'only_one', 'gpu_name', 'machine_text']
+           'is_out_of_memory', 'of_the_device', 'within_memory', 'lock_here', 'only_one', 'gpu_name', 'machine_text']
 
 # %% ../nbs/02b_machine.ipynb #imports
 import hashlib, os, psutil, socket, subprocess, time, torch, traceback
@@ -193,12 +193,13 @@ def _out_of_memory_text(setting, size):
             'or fewer llm_layers (a new run)')
     return f'Out of memory with {setting} {size} (peak {memory_text()}): {advice}'
 
-def _is_out_of_memory(e): return isinstance(e, torch.cuda.OutOfMemoryError) or should_reduce_batch_size(e)
+def is_out_of_memory(e:Exception)->bool:
+    return isinstance(e, torch.cuda.OutOfMemoryError) or should_reduce_batch_size(e)
 
 def of_the_device(e:Exception)->bool:
     "Did the device fail (memory that does not suffice, a fault), rather than what was asked of it?"
     faults = [getattr(torch, 'AcceleratorError', torch.cuda.OutOfMemoryError)]   # the first since torch 2.8
-    return _is_out_of_memory(e) or isinstance(e, tuple(faults)) or str(e).startswith('CUDA error')
+    return is_out_of_memory(e) or isinstance(e, tuple(faults)) or str(e).startswith('CUDA error')
 
 @contextmanager
 def within_memory(setting:str, # that sets the size of the batch: batch_size or eval_batch_size
@@ -207,7 +208,7 @@ def within_memory(setting:str, # that sets the size of the batch: batch_size or 
     "Around work on a batch: running out of memory becomes an `OutOfMemory`"
     try: yield
     except RuntimeError as e:
-        if not _is_out_of_memory(e): raise
+        if not is_out_of_memory(e): raise
         text = _out_of_memory_text(setting, size)
         traceback.clear_frames(e.__traceback__)   # frees the step's tensors
         raise OutOfMemory(text, setting, size//2 or None) from None

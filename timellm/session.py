@@ -313,7 +313,7 @@ def save_unsaved(self:Session)->str:
     "Save what is whole and in no step file yet, wait until all is written; what went wrong with that, or nothing"
     self.saving = True
     t = self.trainer
-    is_whole = not t.in_optimizer and t.accelerator.num_processes == 1
+    is_whole = not t.in_optimizer and (t.accelerator.num_processes == 1 or t.asked.end)
     try:
         try:
             if is_whole and t.progress.global_step not in (0, t.saved_step): t.save()

@@ -159,6 +159,7 @@ class Asked:
     signal:int=None # the signal that asks to stop
     stop:bool=False # some process was asked to stop
     save:bool=False # a save is due by the clock
+    end:bool=False # all processes end in this step, its state from before is whole
 
 # %% ../nbs/08_trainer.ipynb #trainer-2
 class Trainer:
@@ -336,21 +337,28 @@ def reads_late(self:Trainer)->bool:
 def train_step(self:Trainer, n:int, batch)->None: # from `prepare`
     "One optimizer step on these windows"
     self.rng_before = rng_state()
-    loss = self.loss_of(batch)
-    seen, is_early = loss.detach(), not (self.scaler or self.reads_late)
-    if is_early: seen = self.checked(seen)   # before it can spread into the weights
-    self.accelerator.backward(loss)
+    seen = self.gradients_together(batch) if self.accelerator.num_processes > 1 else self.gradients(batch)
     self.in_optimizer = True   # from here to the end of the step the state is not whole
     scale = self.scaler._scale.clone() if self.scaler else None
     self.optimizer.step()
     self.optimizer.zero_grad()
-    if self.scaler: seen = self.judged_by_scaler(seen, scale)
+    if self.scaler: seen = self.judged_by_scaler(torch.as_tensor(seen), scale)
     if seen is None: self.progress.position += n   # the step was left out
     else: self.after_step(n, seen)
     self.in_optimizer = False
     self.rng_before = None
     if len(self.unread) >= (_READ_EVERY if self.reads_late else 1): self.read_losses()
 
+@patch
+def gradients(self:Trainer, batch): # from `prepare`
+    "Make the gradients of a batch; its loss, a number or (where that would wait) a tensor"
+    loss = self.loss_of(batch)
+    seen, is_early = loss.detach(), not (self.scaler or self.reads_late)
+    if is_early: seen = self.checked(seen)   # before it can spread into the weights
+    self.accelerator.backward(loss)
+    return seen
+
+# %% ../nbs/08_trainer.ipynb #loss-of
 @patch
 def loss_of(self:Trainer, batch)->torch.Tensor: # from `prepare`
     "Mean squared error of a batch, a tensor without dimensions"
@@ -364,6 +372,32 @@ def after_step(self:Trainer, n:int, seen): # windows; the loss, a number or a te
     if self.cfg.lradj == 'TST' and self.progress.global_step + 1 < self.schedule.total_steps: self.schedule.step()
     self.progress.after_step(n)
     self.unread.append(seen)
+
+# %% ../nbs/08_trainer.ipynb #gradients-together
+@patch
+def gradients_together(self:Trainer, batch)->float: # from `prepare`
+    "Make the mean gradients of all processes; the mean loss"
+    loss, full = torch.full((), float('nan'), device=self.accelerator.device), None
+    with self.accelerator.no_sync(self.model):
+        try:
+            loss = self.loss_of(batch)
+            self.accelerator.backward(loss)
+        except RuntimeError as e:
+            if not is_out_of_memory(e): raise
+            full = e
+    failed = torch.full((), float(full is not None), device=loss.device)
+    value, share = self.agree(torch.stack([loss.detach().float(), failed]))
+    if share: self.end_together(full)
+    if not self.scaler: self.check_finite(value)
+    for p in self.bare.parameters():
+        if p.grad is not None: p.grad = self.accelerator.reduce(p.grad, 'mean')
+    return value
+
+@patch
+def end_together(self:Trainer, full:Exception): # None: it was another process
+    "All processes end in this step, as the memory of one did not suffice"
+    self.asked.end = True
+    raise full or torch.cuda.OutOfMemoryError('out of memory. It was another process')
 
 # %% ../nbs/08_trainer.ipynb #agree
 _MOST_SKIPPED = 20   # steps in a row
@@ -383,6 +417,11 @@ def agree(self:Trainer, numbers:torch.Tensor)->list: # (n,) on the device
 def checked(self:Trainer, loss:torch.Tensor)->float:
     "The mean loss of all processes; `NonFiniteLoss` if it is not finite"
     [value] = self.agree(loss.reshape(1))
+    return self.check_finite(value)
+
+@patch
+def check_finite(self:Trainer, value:float)->float:
+    "The loss of the present step; `NonFiniteLoss` if it is not finite"
     if math.isfinite(value): return value
     raise self.non_finite(f'the loss of step {self.progress.global_step + 1} is {value}')
 
@@ -395,6 +434,7 @@ def judged_by_scaler(self:Trainer, loss:torch.Tensor, before:torch.Tensor)->floa
     if self.skipped < _MOST_SKIPPED: return None if skipped else value
     raise self.non_finite(f'the gradients of {self.skipped} steps in a row are not finite, so no weight has changed')
 
+# %% ../nbs/08_trainer.ipynb #read-losses
 @patch
 def read_losses(self:Trainer):
     "Take in the losses that are not read yet; `NonFiniteLoss` if one is not finite"
