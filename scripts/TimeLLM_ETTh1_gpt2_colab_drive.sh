@@ -46,7 +46,7 @@ export PYTHONUNBUFFERED=1                                                      #
 export PYTORCH_ALLOC_CONF=${PYTORCH_ALLOC_CONF:-expandable_segments:True}      # less memory lost to gaps between blocks
 
 mkdir -p logs   # here, not on Drive: a file that stays open may never be uploaded. The run's own log.txt is on Drive
-LOG=logs/TimeLLM_ETTh1_gpt2_$(date +%Y%m%d_%H%M%S).log
+LOG=logs/TimeLLM_ETTh1_${NAME:-gpt2}_$(date +%Y%m%d_%H%M%S).log
 {
     for v in PRESET PROJECT_DIR LLM_PATH BATCH D_MODEL D_FF SEQ_LEN TRAIN_EPOCHS PATIENCE SAVE_STEPS SAVE_TOTAL_LIMIT RESUME_FROM NUM_WORKERS PYTORCH_ALLOC_CONF; do
         echo "$v=${!v}"

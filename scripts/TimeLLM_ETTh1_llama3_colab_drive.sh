@@ -15,6 +15,7 @@
 #   timellm train --plan --preset etth1_llama3_colab --llm_layers 32 --backbone_dtype 4bit
 set -euo pipefail
 
+export NAME=llama3   # of the log
 export PRESET=${PRESET:-etth1_llama3_colab}
 export PROJECT_DIR=${PROJECT_DIR:-/content/drive/MyDrive/T-L-LLAMA3}
 export LLM_PATH=${LLM_PATH-base_models/meta-llama/Meta-Llama-3-8B}

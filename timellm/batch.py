@@ -21,12 +21,17 @@ def _checkpoints_batch(cfg, folder, rep):
     how = cfg.resume_from_checkpoint
     if how in ('', 'none'): return 0
     listed = folder.find() if how == 'auto' else [look(resolve(how, cfg, rep))]
-    whole = [f for f in listed if not f.error]
-    return whole[0].meta['config']['batch_size'] if whole else 0
+    for f in listed:
+        if f.error: continue
+        n = f.meta['config']['batch_size']
+        resumed = decide(folder, with_settings(cfg, batch_size=n), rep=rep).found
+        if resumed and resumed.path == f.path: return n
+    return 0
 
 def _fitting(cfg, f, device, before):
     "The batch of a checkpoint, or what fits below it, and a note"
-    if f is None or needed(f, before, device.kind) < device.total: return before, []
+    if f is None or needed(f, before, device.kind) < device.total:
+        return before, [f'NOTE: batch_size {before}, that of the checkpoint']
     smaller = range(before - before % 4, 0, -4)
     n = next((n for n in smaller if needed(f, n, device.kind) < device.total), 1)
     note = f'NOTE: the checkpoint was made with batch_size {before}, {device.name} does not hold that: {n} is taken'
@@ -48,7 +53,7 @@ def settled(cfg:Config, # the run
     if before: n, notes = _fitting(cfg, f, device, before)
     else:
         n = largest_batch(f, device) if f else 32
-        notes = [f'batch_size {n}: the largest power of two up to 256 that {device.name} should hold']
+        notes = [f'NOTE: batch_size {n}, the largest power of two up to 256 that {device.name} should hold']
     return Settled(with_settings(cfg, batch_size=max(n, 1)), notes)
 
 # %% ../nbs/08a_batch.ipynb #holds

@@ -223,7 +223,9 @@ def _coerce(cfg):
         kind, convert = _KINDS[f.type]
         value = getattr(cfg, f.name)
         if value is None: value = f.default
-        if value == 'auto' and f.name in _CHOSEN: value = 0
+        if f.name in _CHOSEN:
+            if str(value).lower() == 'auto': value = 0
+            kind = 'a whole number or auto'
         try: value = convert(value)
         except (ValueError, TypeError, KeyError, OverflowError):
             problems.append(f'{f.name}={_shown(value)}: {kind} is needed')
@@ -324,6 +326,9 @@ def _check_together(cfg):
             "drop root_path and data_path, or take data='custom'")
     if not cfg.llm_model and not cfg.llm_path:
         p.append("llm_model='' and llm_path='': one of them has to name the backbone")
+    if cfg.backbone_dtype in ('8bit', '4bit') and cfg.llm_model.lower() in ('tiny', 'none'):
+        p.append(f'backbone_dtype={cfg.backbone_dtype}: llm_model={cfg.llm_model} is not loaded, so it is not '
+            'quantized: take auto')
     if not cfg.project_dir: p.append("project_dir='': name the folder for checkpoints ('.' for this one)")
     bytes_ = len(os.fsencode(experiment_dir(cfg, cfg.itr - 1).name))
     if bytes_ > 255:

@@ -190,7 +190,7 @@ def _quantizer(held):
     "How transformers is told to quantize"
     if importlib.util.find_spec('bitsandbytes') is None:
         raise TimeLLMError(f'backbone_dtype={held.bits}bit needs bitsandbytes: pip install bitsandbytes')
-    logging.getLogger('bitsandbytes.autograd._functions').setLevel(logging.ERROR)   # it tells each cast
+    logging.getLogger('bitsandbytes').setLevel(logging.ERROR)   # it tells each cast, and kernels that are not there
     if held.bits == 8: return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_compute_dtype=held.dtype)
 
@@ -301,13 +301,9 @@ def load_backbone(cfg:Config # uses llm_model, llm_path, llm_layers, backbone_dr
     if note: print(note, flush=True)
     if kind == 'none': return None
     how, name = dict(dropout=cfg.backbone_dropout, held=pick_backbone_dtype(cfg)), ''
-    if kind == 'tiny': return _held_tiny(cfg, how['held'])
+    if kind == 'tiny': return tiny_backbone(cfg.llm_layers, cfg.backbone_dropout).hold(how['held'].dtype)
     if kind == 'smollm2': src, name = smollm2_folder(), 'SmolLM2-135M-Instruct'
     return load_pretrained(src, cfg.llm_layers, name, **how)
-
-def _held_tiny(cfg, held):
-    if held.bits: raise TimeLLMError(f'backbone_dtype={cfg.backbone_dtype}: the tiny backbone is made, not loaded')
-    return tiny_backbone(cfg.llm_layers, cfg.backbone_dropout).hold(held.dtype)
 
 # %% ../nbs/05b_pretrained.ipynb #backbone-dims
 class Dims(NamedTuple):

@@ -6,7 +6,7 @@
 __all__ = ['Reporter', 'status', 'Plan', 'plan', 'resume_text', 'plan_text']
 
 # %% ../nbs/08b_report.ipynb #imports
-import threading, time
+import threading, time, torch
 import pandas as pd
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -226,8 +226,9 @@ def _nothing_found(d):
 def _found_text(d, cfg, home):
     m, path = d.found.meta, d.found.path
     name = path.relative_to(home) if path.is_relative_to(home) else path
+    best = f"best validation MSE {m['val_loss_min']:.6g}" if m['history'] else 'not yet validated'
     text = (f"{name}: step {m['global_step']}, epoch {m['epoch']} completed, "
-        f"best validation MSE {m['val_loss_min']:.6g}, of {m['backbone']['name']} on {Path(m['data']['source']).name}")
+        f"{best}, of {m['backbone']['name']} on {Path(m['data']['source']).name}")
     if why := why_finished(cfg, m['epoch'], m['counter']): return f'{text}, finished: {why}'
     if m['finished']: return f"{text}, goes on (it was finished: {m['finished']})"
     return text
@@ -269,42 +270,50 @@ def _space_text(p, cfg, listed):
     return f'{text}, WHICH IS NOT ENOUGH' if need - present > free else text
 
 # %% ../nbs/08b_report.ipynb #device-rows
-def _devices(): return [this_device()] if device_kind() == 'cuda' else [this_device(), T4]
+def _memory_text(cfg, f, device): # f: a `Footprint`
+    "What a step takes of a device, and which batch fits"
+    need, most = needed(f, cfg.batch_size, device.kind), largest_batch(f, device)
+    names = {torch.float32: 'fp32', torch.float16: 'fp16', torch.bfloat16: 'bf16'}
+    held = held_on(cfg, device)
+    kind = f'{held.bits} bits' if held.bits else names[held.dtype]
+    of = f'batch_size {cfg.batch_size} takes some {need/1e9:.1f} of {device.total/1e9:.1f} GB'
+    frozen = f'{f.frozen/1e9:.1f} GB' if f.frozen > 1e9 else f'{f.frozen/1e6:.0f} MB'
+    text = f'{of} ({frozen} are frozen weights in {kind})'
+    if need > device.total: return f'{text}, TOO MUCH: take {most}'
+    return f'{text}; {most} would fit' if most < MOST else f'{text}; {most} and more would fit'
 
-def _memory_texts(cfg):
-    "What a step takes on each device"
-    for device in _devices():
-        f, at = footprint(cfg, device), f'on {device.name}'
-        if f is None:
-            yield f'{at} known once the backbone is there'
-            continue
-        if why := why_too_large(cfg, device):
-            yield f'{at} IT DOES NOT FIT: {why}'
-            continue
-        need, most = needed(f, cfg.batch_size, device.kind), largest_batch(f, device)
-        text = f'{at} some {need/1e9:.1f} of {device.total/1e9:.1f} GB ({f.frozen/1e9:.1f} of them frozen weights)'
-        yield f'{text}, batch_size up to {most} fits' if need < device.total else f'{text}, TOO MUCH: take {most}'
+def _time_text(cfg, p, device):
+    "What steps and epochs take on a device"
+    steps = p.train//cfg.batch_size
+    took = times(cfg, steps, -(-p.val//cfg.eval_stride), device)
+    if not took: return ''
+    step = f'{took.step:.2f}' if took.step < 10 else f'{took.step:,.0f}'
+    parts = f'{step} s a step, {_span(took.epoch)} an epoch, {_span(took.measuring)} for its validation'
+    return f'some {parts}' if device.kind == 'cpu' else f'an estimate: {parts}'
 
-def _time_texts(cfg, p):
-    "What steps and epochs take on each device"
-    for device in _devices():
-        took = times(cfg, p.steps_per_epoch, -(-p.val//cfg.eval_stride), device)
-        if not took: continue
-        each = f'{took.step:.2g} s a step, {_span(took.epoch)} an epoch and {_span(took.measuring)} for its validation'
-        yield f'on {device.name} some {each}' if device.kind == 'cpu' else f'on {device.name} {each} (an estimate)'
+def _device_text(cfg, asked, p, device): # asked: the config before its batch was settled
+    "What a run would be on a device"
+    f = footprint(cfg, device)
+    if f is None: return 'memory and time are known once the backbone is there'
+    if why := why_too_large(cfg, device): return f'IT DOES NOT FIT: {why}'
+    if not asked.batch_size and device == T4: cfg = with_settings(cfg, batch_size=largest_batch(f, device))
+    parts = [_memory_text(cfg, f, device)]
+    fits = needed(f, cfg.batch_size, device.kind) < device.total
+    if fits and (took := _time_text(cfg, p, device)): parts.append(took)
+    return '; '.join(parts)
 
 # %% ../nbs/08b_report.ipynb #prompt-row
 def _prompt_text(cfg):
     "Tokens of a prompt, and how many `prompt=short` would save"
     lengths = prompt_lengths(cfg)
-    if not lengths: return ''
+    if not lengths: return '' if cfg.llm_model.lower() == 'none' else 'guessed from its text: the tokenizer is not here'
     text = f'{lengths.longest} tokens, {lengths.common} of them common to all windows (computed once)'
     if cfg.prompt == 'short' or cfg.description: return text
     short = prompt_lengths(with_settings(cfg, prompt='short'))
     own, of_short = (n.longest - n.common for n in (lengths, short))
     return f'{text}; prompt=short has {of_short} of its own instead of {own} (another run)'
 
-# %% ../nbs/08b_report.ipynb #plan-text
+# %% ../nbs/08b_report.ipynb #plan-rows
 def _when_tested(cfg):
     if cfg.test_every == 1: return 'after each epoch'
     return f'every {cfg.test_every} epochs, and after the last' if cfg.test_every else 'after the last epoch'
@@ -320,12 +329,14 @@ def _size_text(p):
     if not p.n_trained: return 'known once the backbone is there'
     return f'{p.checkpoint_bytes/1e6:,.0f} MB ({p.n_trained:,} trained weights, and two numbers of Adam for each)'
 
+# %% ../nbs/08b_report.ipynb #plan-text
 def plan_text(cfg:Config, # the run
     shape:Shape=None, # from `data_shape`
     decision:Decision=None # from `decide`
 )->str:
     "The plan of a run as lines of text; `CheckpointError` where `resume_from_checkpoint` leads nowhere"
-    shape, cfg = Shape(*(shape or data_shape(cfg))), settled(cfg).cfg
+    shape, asked = Shape(*(shape or data_shape(cfg))), cfg
+    cfg, chosen = settled(cfg)
     p = plan(cfg, shape)
     d = decision or decide(p.folder, cfg, Identity(data=shape.sha256))
     thin = f'; between epochs with eval_stride {cfg.eval_stride}' if cfg.eval_stride > 1 else ''
@@ -341,9 +352,10 @@ def plan_text(cfg:Config, # the run
     rows['checkpoint'] = _size_text(p)
     rows['space'] = _space_text(p, cfg, d.listed)
     if text := _prompt_text(cfg): rows['prompt'] = text
-    rows['memory'] = '; '.join(_memory_texts(cfg))
-    if took := list(_time_texts(cfg, p)): rows['time'] = '; '.join(took)
+    rows['device'] = _device_text(cfg, asked, p, this_device())
+    if device_kind() != 'cuda': rows['on a T4'] = _device_text(cfg, asked, p, T4)
     rows['resume'] = resume_text(d, cfg, p.folder.home)
     lines = [(k, v) for k, v in rows.items()]
-    lines[2:2] = [('NOTE', note) for note in shape.notes]   # below the data
+    notes = [*shape.notes, *(note.removeprefix('NOTE: ') for note in chosen)]
+    lines[2:2] = [('NOTE', note) for note in notes]   # below the data
     return '\n'.join(f'{k:11} {v}' for k, v in lines)
