@@ -7,7 +7,7 @@ __all__ = ['T4', 'MOST', 'Lengths', 'Counted', 'Footprint', 'Device', 'this_devi
            'needed', 'largest_batch', 'eval_batch_size', 'why_too_large', 'check_fits', 'Times', 'times']
 
 # %% ../nbs/06a_footprint.ipynb #imports
-import json, weakref
+import weakref
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from .backbone import Backbone
 from .config import *
 from .machine import *
 from .model import *
-from .pretrained import backbone_config, local_tokenizer
+from .pretrained import backbone_config, local_tokenizer, with_layers
 from .prompt import Prompter, agreed, longest_prompt
 
 # %% ../nbs/06a_footprint.ipynb #held
@@ -135,8 +135,7 @@ def _drawn_out(cfg, config, held, lengths, train):
     "The footprint in 16 or 32 bits"
     def counted(layers, n):
         if config is None: return _count(cfg, None, held, lengths, n, train)
-        small = type(config).from_dict({**config.to_dict(), 'num_hidden_layers': layers})
-        return _count(cfg, small, held, lengths, n, train)
+        return _count(cfg, with_layers(config, layers), held, lengths, n, train)
     layers = _IN_TRAINING if train else _IN_EVALUATION
     def of_all_layers(n):
         if config is None or cfg.llm_layers <= max(layers): return counted(cfg.llm_layers, n)
@@ -284,12 +283,10 @@ class Times(NamedTuple):
     epoch:float # of training
     measuring:float # of a pass over the validation split
 
-@lru_cache(64)
-def _layer_weights(kind, values): # class and values of a config
+def _layer_weights(config):
     "Weights of a layer"
     def count(n):
-        config = kind.from_dict({**json.loads(values), 'num_hidden_layers': n})
-        with torch.device('meta'): model = AutoModel.from_config(config, trust_remote_code=False)
+        with torch.device('meta'): model = AutoModel.from_config(with_layers(config, n), trust_remote_code=False)
         return sum(p.numel() for p in model.parameters())
     return count(2) - count(1)
 
@@ -303,7 +300,7 @@ def times(cfg:Config, # the run
     if config is None: return None
     lengths = _lengths(cfg)
     sizes = config.hidden_size, config.vocab_size, cfg.llm_layers, count_patches(cfg)
-    how = dict(own=lengths.longest - lengths.common, layer=_layer_weights(type(config), config.to_json_string()))
+    how = dict(own=lengths.longest - lengths.common, layer=_layer_weights(config))
     held = held_on(cfg, device)
     rate = _T4_RATE if device == T4 else _rate(device.kind, held.dtype)
     seconds = lambda flops: flops/rate/_SHARE[device.kind]
