@@ -342,7 +342,7 @@ def train_step(self:Trainer, n:int, batch)->None: # from `prepare`
     scale = self.scaler._scale.clone() if self.scaler else None
     self.optimizer.step()
     self.optimizer.zero_grad()
-    if self.scaler: seen = self.judged_by_scaler(torch.as_tensor(seen), scale)
+    if self.scaler: seen = self.judged_by_scaler(torch.as_tensor(seen, device=scale.device), scale)
     if seen is None: self.progress.position += n   # the step was left out
     else: self.after_step(n, seen)
     self.in_optimizer = False
