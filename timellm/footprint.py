@@ -131,7 +131,7 @@ def _drawn(layers, counted, few, more): # bytes with the layers that are counted
     first, second = counted
     return few + (more - few)*(layers - first)/(second - first)
 
-def _drawn_out(cfg, config, held, lengths, train):
+def _drawn_out(cfg, config, held, lengths, train, many=True): # many: also what each window adds
     "The footprint in 16 or 32 bits"
     def counted(layers, n):
         if config is None: return _count(cfg, None, held, lengths, n, train)
@@ -142,6 +142,7 @@ def _drawn_out(cfg, config, held, lengths, train):
         few, more = (counted(k, n) for k in layers)
         return [_drawn(cfg.llm_layers, layers, *pair) for pair in zip(few, more)]
     frozen, least = of_all_layers(1)
+    if not many: return Footprint(int(frozen), int(least), int(least), 0.)
     n1, n2 = _MANY
     peak1, peak2 = (of_all_layers(n)[1] for n in _MANY)
     window = (peak2 - peak1)/(n2 - n1)
@@ -205,7 +206,8 @@ def _measured_lengths(cfg, tokenizer):
 
 def footprint(cfg:Config, # the run
     device:Device=None, # None: this process's
-    train:bool=True # a training step, or an evaluation step
+    train:bool=True, # a training step, or an evaluation step
+    many:bool=True # False: of one window alone, which is counted in a third of the time
 )->Footprint:
     "What a run holds on its device; None if its backbone is not known on this machine"
     held = held_on(cfg, device or this_device())
@@ -213,7 +215,7 @@ def footprint(cfg:Config, # the run
     if config is None and cfg.llm_model.lower() != 'none': return None
     whole = Held(torch.float16) if held.bits else held
     lengths = _lengths(cfg) if config is not None else Lengths(0, 0)
-    try: counted = _drawn_out(cfg, config, whole, lengths, train)
+    try: counted = _drawn_out(cfg, config, whole, lengths, train, many)
     except (ArithmeticError, RuntimeError, TypeError, ValueError): return None   # sizes that no tensor can have
     if not held.bits or config is None: return counted
     return _quantized(counted, config, cfg.llm_layers, held.bits)
@@ -245,7 +247,7 @@ def eval_batch_size(cfg:Config)->int: # uses eval_batch_size, and what `footprin
 def _others(cfg, device):
     "Settings with which a step of one window fits, in words"
     def fits(**changed):
-        f = footprint(with_settings(cfg, **changed), device)
+        f = footprint(with_settings(cfg, **changed), device, many=False)
         return bool(f) and largest_batch(f, device) > 0
     dtypes = [d for d in ('fp16', '8bit', '4bit') if d != cfg.backbone_dtype]
     out = [f'backbone_dtype={d}' for d in dtypes if fits(backbone_dtype=d)]
@@ -257,7 +259,7 @@ def _others(cfg, device):
 def why_too_large(cfg:Config, device:Device=None)->str: # None: this process's
     "Why not even one window fits, and what would; or nothing"
     device = device or this_device()
-    f = footprint(cfg, device)
+    f = footprint(cfg, device, many=False)
     if f is None or needed(f, 1, device.kind) < device.total: return ''
     frozen, whole = f.frozen/1e9, needed(f, 1, device.kind)/1e9
     others = ' or '.join(_others(cfg, device)) or 'a smaller llm_model'
