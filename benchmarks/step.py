@@ -9,6 +9,8 @@ published  the published arithmetic: filled-up prompt and patches through all la
            Adam as torch chooses it
 plain      timellm's plain full pass: the same positions, masked, fused activation and attention
 fast       timellm as it trains: common tokens once, own prompt without gradient, patches with gradient
+neuralforecast  the TimeLLM of that library (pip install neuralforecast), same windows, same backbone, its own prompt
+           (in which numbers have up to 17 digits); only where it is asked for
 
 predicted is the peak that timellm.footprint gives for the fast path. What would take over 18 GB is not run.
 --profile tells where a step of the fast path goes; --csv and --picture keep the table.
@@ -17,7 +19,7 @@ Each figure comes from a process of its own, the best of its steps after one to 
 three in turn. share: the rate of the least possible work (timellm.machine.least_flops) as a part of this machine's
 matrix product rate, measured in each round.
 """
-import argparse, json, resource, subprocess, sys, time
+import argparse, json, resource, subprocess, sys, tempfile, time
 from collections import Counter
 from itertools import product
 from typing import NamedTuple
@@ -33,9 +35,10 @@ from timellm.backbone import Backbone
 from timellm.config import make_config
 from timellm.machine import least_flops, make_accelerator, matmul_rate
 from timellm.model import TimeLLM, count_patches
-from timellm.prompt import PAPER_DESCRIPTION, Prompter, instance_norm, prompt_texts
+from timellm.prompt import PAPER_DESCRIPTION, Prompter, common_tokens, describe, instance_norm, prompt_texts
 
 PATHS = 'published', 'plain', 'fast'
+EVERY_PATH = *PATHS, 'neuralforecast'
 MODES = 'train', 'evaluate', 'forecast'
 MOST = 18e9   # bytes
 _SMOLLM2 = dict(vocab_size=49152, hidden_size=576, intermediate_size=1536, num_attention_heads=9, num_key_value_heads=3)
@@ -83,8 +86,21 @@ def make_model(cfg, name, path, tokenizer):
     if path == 'plain': model.backbone.fast = False
     return model
 
+def make_other(cfg, name, tokenizer):
+    "neuralforecast's model with a backbone of the same shape"
+    from neuralforecast.models import TimeLLM as Other
+    torch.manual_seed(0)
+    kind, config = MODELS[name]
+    with tempfile.TemporaryDirectory() as folder: # where it reads its backbone
+        kind(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        sizes = {n: getattr(cfg, n) for n in ('patch_len', 'stride', 'd_ff', 'd_model', 'n_heads')}
+        sizes |= dict(d_llm=config.hidden_size, enc_in=1)
+        backbone = dict(llm=folder, llm_num_hidden_layers=config.num_hidden_layers, prompt_prefix=describe(cfg))
+        return Other(cfg.pred_len, cfg.seq_len, **sizes, **backbone)
+
 def make_optimizer(model, path):
-    fused = None if path == 'published' else True
+    fused = True if path in ('plain', 'fast') else None
     return torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 4e-4, fused=fused)
 
 def step_times(step, steps, device):
@@ -146,17 +162,20 @@ def predicted_peak(cfg, case, lengths, device):
 
 def make_step(case, cfg, acc, tok):
     "The function that makes a step; the model"
-    model = make_model(cfg, case.model, case.path, tok)
+    is_other = case.path == 'neuralforecast'
+    model = make_other(cfg, case.model, tok) if is_other else make_model(cfg, case.model, case.path, tok)
     model, optimizer = acc.prepare(model, make_optimizer(model, case.path))
     bare, prompter = acc.unwrap_model(model), Prompter(cfg, tok)
     model.train(case.mode == 'train')
     x = torch.randn(case.batch, cfg.seq_len).cumsum(1)
     y = torch.randn(case.batch, cfg.pred_len).to(acc.device)
-    with torch.no_grad(), acc.autocast(): prototypes = bare.prototypes()
-    given = prototypes if case.mode == 'evaluate' else None
+    given = None   # prototypes
+    if case.mode == 'evaluate' and not is_other:
+        with torch.no_grad(), acc.autocast(): given = bare.prototypes()
     def send(*tensors): return [t.to(acc.device) for t in tensors]
     def forecast():
         with acc.autocast():
+            if is_other: return bare.forecast(send(x)[0][..., None])[..., 0]
             if case.path == 'published': return published(bare, *send(x), prompt_texts(x, cfg), tok)
             return bare(*send(x, *prompter(x)), given)
     def train():
@@ -164,16 +183,16 @@ def make_step(case, cfg, acc, tok):
         optimizer.step()
         optimizer.zero_grad()
     step = train if case.mode == 'train' else torch.no_grad()(forecast)
-    return step, bare, prompter(x)
+    return step, prompter(x)
 
 def one_case(case, tokenizer, steps, profiled):
     "Figures of a case in this process"
     cfg = make_config_of(case)
     acc, tok = make_accelerator(cfg), AutoTokenizer.from_pretrained(tokenizer)
     tok.pad_token = tok.eos_token
-    step, model, (ids, mask) = make_step(case, cfg, acc, tok)
+    step, (ids, mask) = make_step(case, cfg, acc, tok)
     figures = dict(seconds=min(step_times(step, steps, acc.device)), **machine_figures(acc))
-    common = len(model.backbone.common)
+    common = len(common_tokens(cfg, tok))
     tokens = mask.sum(1).float().mean().item()
     figures |= dict(tokens=tokens, common=common, patches=count_patches(cfg))
     lengths = footprint.Lengths(ids.shape[1], common)
@@ -206,7 +225,8 @@ def row_of(case, c, rate):
     "A row of the kept table"
     share = least(case, c)/c['seconds']/rate
     kept = {n: c[n] for n in ('seconds', 'memory', 'predicted', 'tokens', 'common')}
-    return {**case._asdict(), **kept, 'samples': case.batch/c['seconds'], 'share': share}
+    kept |= dict(asked=case.tokens, samples=case.batch/c['seconds'], share=share)
+    return {**case._asdict(), **kept}
 
 class Benchmark:
     "Rounds of cases; knows what the smaller batch needed"
@@ -272,6 +292,19 @@ def print_profile(seconds):
     whole = sum(seconds.values())
     print('  ' + ', '.join(f'{group} {s:.2f} s ({s/whole:.0%})' for group, s in seconds.items()), flush=True)
 
+TRAINED, VALIDATED = 8033*7, 2785*7   # windows of ETTh1 with 512 rows in and 96 out
+
+def print_epochs(rows, paths):
+    "Hours of an epoch of ETTh1 with its validation, where both kinds of step were measured"
+    case = ['model', 'batch', 'seq_len', 'asked', 'path', 'mode']
+    table = pd.DataFrame(rows).set_index(case).seconds.unstack()
+    if not {'train', 'evaluate'} <= {*table}: return
+    steps = table.train*TRAINED + table.evaluate*VALIDATED
+    hours = (steps/table.index.get_level_values('batch')/3600).unstack('path')
+    print('\nhours of an epoch of ETTh1 with its validation')
+    hours = hours.reindex(columns=paths).dropna(how='all')
+    print(hours.round(2).to_string(), flush=True)
+
 def picture(rows, path):
     "Samples a second by batch, a panel for each model and step"
     table = pd.DataFrame(rows)
@@ -290,7 +323,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument('--tokenizer', default='openai-community/gpt2', help="folder or hub id of GPT-2's tokenizer")
     ap.add_argument('--models', nargs='*', default=['gpt2-12'], choices=MODELS)
-    ap.add_argument('--paths', nargs='*', default=PATHS, choices=PATHS)
+    ap.add_argument('--paths', nargs='*', default=PATHS, choices=EVERY_PATH)
     ap.add_argument('--modes', nargs='*', default=['train', 'evaluate'], choices=MODES)
     ap.add_argument('--batch', type=int, nargs='*', default=[8, 32])
     ap.add_argument('--tokens', type=int, nargs='*', default=[125, 230])
@@ -309,6 +342,7 @@ def main():
     for model, *sizes in product(o.models, o.modes, o.seq_len, o.tokens, o.batch):
         mode, seq_len, tokens, batch = sizes
         benchmark.measure([Case(model, p, batch, tokens, seq_len, mode) for p in o.paths])
+    if benchmark.rows: print_epochs(benchmark.rows, o.paths)
     if o.csv: pd.DataFrame(benchmark.rows).to_csv(o.csv, index=False)
     if o.picture: picture(benchmark.rows, o.picture)
 

@@ -152,10 +152,15 @@ def _attend(module, q, k, v, mask, scaling=None, keys=None,
     if layer == keys.last: raise _KeysComplete
     k = _join([part[layer].k for part in keys.before], k)   # (B, key heads, K, D)
     v = _join([part[layer].v for part in keys.before], v)   # (B, key heads, K, D)
-    group = q.shape[1]//k.shape[1]   # query heads that share a key head
-    if group > 1: k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
-    out = F.scaled_dot_product_attention(q, k, v, keys.mask, scale=scaling)   # (B, heads, Q, D)
+    out = _scaled_dot_product(q, k, v, keys.mask, scaling)   # (B, heads, Q, D)
     return out.transpose(1, 2), None
+
+def _scaled_dot_product(q, k, v, mask, scale): # k, v (B, key heads, K, D): query heads may share a key head
+    shared = q.shape[1]//k.shape[1]
+    if q.device.type == 'cpu' or shared == 1: # a GPU's kernels with a mask want a key head for each
+        return F.scaled_dot_product_attention(q, k, v, mask, scale=scale, enable_gqa=shared > 1)
+    k, v = k.repeat_interleave(shared, 1), v.repeat_interleave(shared, 1)
+    return F.scaled_dot_product_attention(q, k, v, mask, scale=scale)
 
 # %% ../nbs/05_backbone.ipynb #register-attention
 # since transformers 4.53
