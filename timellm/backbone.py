@@ -341,10 +341,11 @@ def quantized(self:Backbone, dtype:torch.dtype, sha256:str)->Backbone: # compute
     return self
 
 # %% ../nbs/05_backbone.ipynb #identify
-def identify(backbone:Backbone # None: no language model
+def identify(backbone:Backbone, # None: no language model
+    instead:str='none' # what is in its place
 )->dict:
     "name, revision and sha256 of a backbone, as a checkpoint keeps them"
-    if not backbone: return dict(name='none', revision='', sha256='none')
+    if not backbone: return dict(name=instead, revision='', sha256=instead)
     return dict(name=backbone.name, revision=backbone.revision, sha256=backbone.sha256)
 
 # %% ../nbs/05_backbone.ipynb #older-addresses

@@ -190,8 +190,8 @@ class Difference(NamedTuple):
 # %% ../nbs/07_checkpoint.ipynb #locked-settings
 def locked_settings(lradj:str # schedule of the checkpoint or run
 )->list:
-    "Names of the settings that cannot change on resume; under TST the length and height of its cycle, too"
-    return LOCKED + LOCKED_TST if lradj == 'TST' else LOCKED
+    "Names of the settings that cannot change on resume; with a schedule by step its length and height, too"
+    return LOCKED + LOCKED_BY_STEP if lradj in BY_STEP else LOCKED
 
 def _other_content(meta, identity):
     "Backbone and data of a checkpoint that are not those of the run"
@@ -202,12 +202,15 @@ def _other_content(meta, identity):
         yield Difference(what, text, is_content=True)
 
 # %% ../nbs/07_checkpoint.ipynb #differences
+_BEFORE = {f.name: f.default for f in fields(Config)}   # what a setting was before it was one
+
 def _other_steps(meta, cfg, identity):
-    "Under TST: another number of processes makes other steps of the same batches"
+    "With a schedule by step: another number of processes makes other steps of the same batches"
     was, now = meta.get('windows_per_step'), cfg.batch_size*identity.processes
     if not was or not now or was == now or meta['config']['batch_size'] != cfg.batch_size: return []
     n = was//cfg.batch_size
-    return [Difference('processes', f'{n} in the checkpoint, now {identity.processes}, and TST is one cycle of steps')]
+    text = f'{n} in the checkpoint, now {identity.processes}, and {cfg.lradj} is one curve over all steps'
+    return [Difference('processes', text)]
 
 def _otherwise_quantized(was, now): # values of `backbone_dtype`
     "Is a backbone quantized that was not, or not so?"
@@ -221,12 +224,13 @@ def differences(meta:dict, # of a checkpoint
     "A `Difference` for each locked setting, backbone or data that is not the checkpoint's"
     old, new, found = meta['config'], asdict(cfg), []
     for n in locked_settings(cfg.lradj):
-        if n in ignore or old.get(n) == new[n]: continue
-        found.append(Difference(n, f'{old.get(n)!r} in the checkpoint, now {new[n]!r}'))
+        was = old.get(n, _BEFORE[n])
+        if n in ignore or was == new[n]: continue
+        found.append(Difference(n, f'{was!r} in the checkpoint, now {new[n]!r}'))
     was, now = old.get('backbone_dtype', 'auto'), cfg.backbone_dtype
     if _otherwise_quantized(was, now):
         found.append(Difference('backbone_dtype', f'{was!r} in the checkpoint, now {now!r}'))
-    if cfg.lradj == 'TST': found += _other_steps(meta, cfg, identity)
+    if cfg.lradj in BY_STEP: found += _other_steps(meta, cfg, identity)
     return found + list(_other_content(meta, identity))
 
 # %% ../nbs/07_checkpoint.ipynb #older-addresses

@@ -32,13 +32,14 @@ from .table import Table, content_sha256, grown_from, name_in_files, selected_ta
 from .windows import *
 
 # %% ../nbs/09b_evaluate.ipynb #check-fits
-_TRAINING_ONLY = ['percent', 'eval_stride', 'dropout', 'backbone_dropout', 'seed', 'lradj']   # change no forecast
+_TRAINING_ONLY = ['percent', 'eval_stride', 'dropout', 'head_dropout', 'backbone_dropout', 'weight_decay',
+    'val_per_epoch', 'seed', 'lradj']   # change no forecast
 _OF_THE_DATA = ['data', 'features', 'target', 'description']   # what they lead to is compared instead
 
 def _check_fits(path, state, cfg, backbone_sha256):
     "`CheckpointError` lists what of config and backbone differs from the checkpoint's"
     identity = Identity(backbone_sha256, '')
-    found = differences(state, cfg, identity, ignore=[*_TRAINING_ONLY, *_OF_THE_DATA, *LOCKED_TST])
+    found = differences(state, cfg, identity, ignore=[*_TRAINING_ONLY, *_OF_THE_DATA, *LOCKED_BY_STEP])
     if not found: return
     lines = '\n- '.join(map(str, found))
     raise CheckpointError(f'{path} is of another run:\n- {lines}')
@@ -60,7 +61,7 @@ def load_model(cfg:Config, # the run
     state = load_checkpoint(path)
     accelerator = make_accelerator(cfg)
     backbone = load_backbone(cfg)
-    _check_fits(path, state, cfg, identify(backbone)['sha256'])
+    _check_fits(path, state, cfg, identify(backbone, cfg.llm_model.lower())['sha256'])
     model = TimeLLM(cfg, backbone)
     load_trained(model, state['model'], path)
     prompter = Prompter(cfg, backbone.tokenizer if backbone else None)

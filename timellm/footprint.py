@@ -85,7 +85,7 @@ class Counted(NamedTuple):
     frozen:int # weights of the backbone
     peak:int # all that is held at once, frozen weights included
 
-_SIZES = 'seq_len pred_len patch_len stride d_model d_ff n_heads backbone_dropout'.split()
+_SIZES = 'seq_len pred_len patch_len stride d_model d_ff n_heads backbone_dropout prototypes residual llm_model'.split()
 _counts = {}   # so far
 
 def _count(cfg, config, *how): # how frozen weights are held, `Lengths`, windows, in training?
@@ -212,7 +212,7 @@ def footprint(cfg:Config, # the run
     "What a run holds on its device; None if its backbone is not known on this machine"
     held = held_on(cfg, device or this_device())
     config = backbone_config(cfg)
-    if config is None and cfg.llm_model.lower() != 'none': return None
+    if config is None and has_backbone(cfg): return None
     whole = Held(torch.float16) if held.bits else held
     lengths = _lengths(cfg) if config is not None else Lengths(0, 0)
     try: counted = _drawn_out(cfg, config, whole, lengths, train, many)

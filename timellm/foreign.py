@@ -97,7 +97,7 @@ def set_position(trainer:Trainer, state:dict)->list: # from `read_foreign`
         raise CheckpointError(f'epoch {p.epoch} (completed) and global_step {p.global_step} do not go together with '
             f'{steps} steps an epoch: take the data, percent and batch_size that it was trained with')
     p.position = in_epoch*trainer.windows_per_step
-    moves = min(p.global_step, steps*cfg.train_epochs - 1) if cfg.lradj == 'TST' else p.epoch
+    moves = min(p.global_step, steps*cfg.train_epochs - 1) if cfg.lradj in BY_STEP else p.epoch
     for _ in range(moves): step_quietly(trainer.schedule)
     return [f'It goes on at epoch {p.epoch} (completed), step {p.global_step}, learning rate {trainer.lr:g}']
 

@@ -163,7 +163,7 @@ def usage_text(cfg:Config # uses batch_size, lradj
     peak = f'peak {memory_text()}'
     busy = gpu_busy()
     if busy is not None: peak += f', GPU {busy}% busy'
-    how = 'a new run under TST' if cfg.lradj == 'TST' else 'may change on resume'
+    how = f'a new run under {cfg.lradj}' if cfg.lradj in BY_STEP else 'may change on resume'
     batch = f'batch_size {2*cfg.batch_size} ({how})'
     if used < .45*total:
         room = f'There is room: raise first {batch}, then d_ff and d_model, then seq_len (a new run each)'

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['KNOWN', 'byte_tokenizer', 'tiny_backbone', 'Known', 'Source', 'find_backbone', 'with_layers', 'load_pretrained',
-           'smollm2_folder', 'load_backbone', 'Dims', 'backbone_config', 'backbone_dims', 'local_tokenizer']
+           'smollm2_folder', 'random_backbone', 'load_backbone', 'Dims', 'backbone_config', 'backbone_dims',
+           'local_tokenizer']
 
 # %% ../nbs/05b_pretrained.ipynb #imports
 import copy, importlib.util, json, logging, os, re, shlex, tempfile
@@ -22,7 +23,7 @@ from transformers.utils import cached_file
 from transformers.utils import logging as hf_logging
 
 from .backbone import Backbone, hash_of_weights
-from .config import Config, TimeLLMError, option
+from .config import ABLATIONS, Config, TimeLLMError, has_backbone, option
 from .drive import cache_dir
 from .machine import WHOLE, Held, device_kind, pick_backbone_dtype
 
@@ -75,7 +76,7 @@ KNOWN = {
     'llama3': Known('meta-llama/Meta-Llama-3-8B', _LLAMA3),
     'smollm2': Known(config=_SMOLLM2),
     'tiny': Known(),
-    'none': Known()}
+    **dict.fromkeys(ABLATIONS, Known())}
 
 # %% ../nbs/05b_pretrained.ipynb #how-to-get
 def _how(hub, folder):
@@ -87,7 +88,7 @@ def _how(hub, folder):
 # %% ../nbs/05b_pretrained.ipynb #source
 class Source(NamedTuple):
     "Where a language model is"
-    kind:str # folder, hub, smollm2, tiny or none
+    kind:str # folder, hub, smollm2, tiny, or what is there instead of one (none, attention, transformer)
     where:object=None # path of the folder, id on the hub; None: the kind says it
     note:str='' # for the user
 
@@ -108,7 +109,7 @@ def find_backbone(cfg:Config # uses llm_model, llm_path, project_dir
     "Where the language model of a config is; `TimeLLMError` if a folder is missing"
     name = cfg.llm_model.lower()
     hub = KNOWN[name].hub if name in KNOWN else cfg.llm_model
-    if name == 'none': return Source(name)
+    if not has_backbone(cfg): return Source(name)
     if cfg.llm_path: return _at_path(cfg, hub)
     if name in ('smollm2', 'tiny'): return Source(name)
     folder = Path(cfg.llm_model).expanduser()
@@ -302,16 +303,38 @@ def smollm2_folder()->Path:
     _convert(gguf, folder)
     return folder
 
-# %% ../nbs/05b_pretrained.ipynb #load-backbone
-def load_backbone(cfg:Config # uses llm_model, llm_path, llm_layers, backbone_dropout, backbone_dtype, project_dir
+# %% ../nbs/05b_pretrained.ipynb #random-backbone
+def random_backbone(src, # folder or hub id
+    n_layers:int, # layers that are made
+    seed:int, # of the weights
+    name:str='', # for errors and identity; empty: `src`
+    dropout:bool=False, # active in training
+    held:Held=WHOLE # from `pick_backbone_dtype`, not quantized
 )->Backbone:
-    "The frozen backbone of a config, cut to its first `llm_layers` layers; None for `llm_model=none`"
+    "A model of the same shape with random weights; `TimeLLMError` says where its config was looked for"
+    name = name or str(src)
+    with _quiet():
+        try:
+            config = AutoConfig.from_pretrained(src, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(src, trust_remote_code=False)
+        except Exception as e: raise _not_loaded(src, e) from e   # each library raises its own
+    _check_layers(config, n_layers, name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModel.from_config(with_layers(config, n_layers), dtype=torch.float32, trust_remote_code=False)
+    return Backbone(model, tokenizer, f'{name}, random weights', dropout=dropout).hold(held.dtype)
+
+# %% ../nbs/05b_pretrained.ipynb #load-backbone
+def load_backbone(cfg:Config # uses its group of the backbone, and seed, project_dir
+)->Backbone:
+    "The frozen backbone of a config, cut to its first `llm_layers` layers; None without a language model"
     kind, src, note = find_backbone(cfg)
     if note: print(note, flush=True)
-    if kind == 'none': return None
+    if not has_backbone(cfg): return None
     how, name = dict(dropout=cfg.backbone_dropout, held=pick_backbone_dtype(cfg)), ''
     if kind == 'tiny': return tiny_backbone(cfg.llm_layers, cfg.backbone_dropout).hold(how['held'].dtype)
     if kind == 'smollm2': src, name = smollm2_folder(), 'SmolLM2-135M-Instruct'
+    if cfg.llm_init == 'random': return random_backbone(src, cfg.llm_layers, cfg.seed, name, **how)
     return load_pretrained(src, cfg.llm_layers, name, **how)
 
 # %% ../nbs/05b_pretrained.ipynb #backbone-dims
@@ -334,7 +357,7 @@ def _whole_config(cfg):
 def backbone_config(cfg:Config # uses llm_model, llm_path, llm_layers, project_dir
 ):
     "A backbone's config with its first layers, without loading or downloading anything; None: none, or not known"
-    if cfg.llm_model.lower() == 'none': return None
+    if not has_backbone(cfg): return None
     config, name = _whole_config(cfg)
     if config is None: return None
     _check_layers(config, cfg.llm_layers, name)
@@ -343,7 +366,7 @@ def backbone_config(cfg:Config # uses llm_model, llm_path, llm_layers, project_d
 def backbone_dims(cfg:Config # uses what `backbone_config` uses
 )->Dims:
     "Sizes of a config's backbone, without loading or downloading anything; `TimeLLMError` if its layers do not suffice"
-    if cfg.llm_model.lower() == 'none': return Dims(0, 0)
+    if not has_backbone(cfg): return Dims(0, 0)
     c = backbone_config(cfg)
     if c is None: return Dims()
     size = lambda name: getattr(c, name, None)
@@ -354,7 +377,7 @@ def local_tokenizer(cfg:Config # uses llm_model, llm_path, project_dir
 ):
     "The tokenizer of a config's backbone, if it is on this machine; else None. Nothing is downloaded or converted"
     kind, src, _ = find_backbone(cfg)
-    if kind == 'none': return None
+    if not has_backbone(cfg): return None
     if kind == 'tiny': return byte_tokenizer()
     if kind == 'smollm2': src = cache_dir()/'SmolLM2-135M-Instruct'
     with _quiet():

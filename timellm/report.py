@@ -160,13 +160,14 @@ def _measured(windows, stride, n):
 def judged(self:Reporter, trainer:Trainer, val:dict, test:dict, best:bool):
     "After an epoch: its line, and metrics.csv"
     p, c, row = trainer.progress, trainer.cfg, trainer.progress.history[-1]
-    verdict = 'best so far' if best else f'no improvement for {p.counter} of {c.patience} epochs'
+    times = 'validations' if c.val_per_epoch > 1 else 'epochs'
+    verdict = 'best so far' if best else f'no improvement for {p.counter} of {c.patience} {times}'
     on_val = _measured(trainer.data.val, c.eval_stride, val['n'])
     parts = [f"train loss {row['train_loss']:.6f}", f"validation MSE {val['mse']:.6f} ({on_val})"]
     if test:
         on_test = _measured(trainer.data.test, c.eval_stride, test['n'])
         parts.append(f"test MSE {test['mse']:.6f} MAE {test['mae']:.6f} ({on_test})")
-    where = f"Epoch {p.epoch}/{c.train_epochs}, step {p.global_step}, learning rate {row['lr']:.3g}"
+    where = f"Epoch {row['epoch']}/{c.train_epochs}, step {p.global_step}, learning rate {row['lr']:.3g}"
     self.say(f"{where}: {', '.join(parts)}; {verdict}")
     self.metrics(p)
     self.after_epoch()
@@ -306,7 +307,8 @@ def _device_text(cfg, asked, p, device): # asked: the config before its batch wa
 def _prompt_text(cfg):
     "Tokens of a prompt, and how many `prompt=short` would save"
     lengths = prompt_lengths(cfg)
-    if not lengths: return '' if cfg.llm_model.lower() == 'none' else 'guessed from its text: the tokenizer is not here'
+    if not has_backbone(cfg): return ''
+    if not lengths: return 'guessed from its text: the tokenizer is not here'
     text = f'{lengths.longest} tokens, {lengths.common} of them common to all windows (computed once)'
     if cfg.prompt == 'short' or cfg.description: return text
     short = prompt_lengths(with_settings(cfg, prompt='short'))

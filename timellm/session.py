@@ -85,7 +85,7 @@ def about(self:Session)->dict:
     data |= dict(lengths=d.table.lengths, keys=list(d.table.keys))   # rows of each series; of a long table: its columns
     data['mean'] = d.mean.tolist()
     data['std'] = d.std.tolist()
-    backbone = identify(t.bare.backbone)
+    backbone = identify(t.bare.backbone, self.cfg.llm_model.lower())
     return dict(seed=t.seed, config=asdict(self.cfg), backbone=backbone, data=data)
 
 @patch(as_prop=True)
@@ -384,9 +384,9 @@ def after_out_of_memory(self:Session, e:OutOfMemory)->OutOfMemory:
 def smaller_text(self:Session, e:OutOfMemory)->str:
     "How to go on with a smaller batch"
     if not e.smaller: return ''
-    if e.setting == 'batch_size' and self.cfg.lradj == 'TST':
+    if e.setting == 'batch_size' and self.cfg.lradj in BY_STEP:
         command = self.command(batch_size=e.smaller, resume_from_checkpoint='none')
-        return f' Under TST batch_size cannot change within a run. To start anew:\n  {command}'
+        return f' Under {self.cfg.lradj} batch_size cannot change within a run. To start anew:\n  {command}'
     command = self.command(resume_from_checkpoint='auto', **{e.setting: e.smaller})
     in_panel = f'Panel(project_dir=PROJECT_DIR, {e.setting}={e.smaller})'
     if e.setting == 'batch_size': in_panel = f'set Batch size to {e.smaller}'

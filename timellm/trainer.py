@@ -15,6 +15,7 @@ from accelerate.utils import set_seed
 from fastcore.basics import patch
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
+from transformers import get_cosine_schedule_with_warmup
 
 from .backbone import check_length
 from .checkpoint import rng_state, set_rng_state, snapshot
@@ -39,14 +40,14 @@ def rate_factor(lradj:str, # type1, type3, constant or COS
     return (1e-8 + (lr - 1e-8)*wave)/lr
 
 # %% ../nbs/08_trainer.ipynb #make-schedule
-def make_schedule(cfg:Config, # uses lradj, learning_rate, pct_start, train_epochs
-    optimizer, # Adam
-    steps_per_epoch:int # of TST's cycle
+def make_schedule(cfg:Config, # uses lradj, learning_rate, pct_start, warmup, train_epochs
+    optimizer, # Adam or AdamW
+    steps_per_epoch:int # of a schedule by step
 ):
-    "A torch scheduler: stepped by step under TST, by epoch otherwise"
-    lr = cfg.learning_rate
-    if cfg.lradj != 'TST': return LambdaLR(optimizer, lambda epoch: rate_factor(cfg.lradj, epoch, lr))
-    total, rise = cfg.train_epochs*steps_per_epoch, cfg.pct_start
+    "A torch scheduler: stepped by step if `lradj` is in `BY_STEP`, else by epoch"
+    lr, total, rise = cfg.learning_rate, cfg.train_epochs*steps_per_epoch, cfg.pct_start
+    if cfg.lradj not in BY_STEP: return LambdaLR(optimizer, lambda epoch: rate_factor(cfg.lradj, epoch, lr))
+    if cfg.lradj == 'warmup_cosine': return get_cosine_schedule_with_warmup(optimizer, round(cfg.warmup*total), total)
     if rise*total == 1: rise *= 1 + 1e-9   # torch divides by the steps of the rise, less one
     return OneCycleLR(optimizer, lr, total_steps=total, pct_start=rise)
 
@@ -71,14 +72,14 @@ class Progress:
     position:int=0 # windows used in the present epoch
     loss_sum:float=0. # of the present epoch's steps
     loss_steps:int=0 # steps in that sum
-    history:list=field(default_factory=list) # a dict for each completed epoch
+    history:list=field(default_factory=list) # a dict for each validation
     val_loss_min:float=float('inf') # best validation MSE so far
-    counter:int=0 # epochs since then
+    counter:int=0 # validations since then
     best:dict=None # step and identity of the best checkpoint
     lineage:list=field(default_factory=lambda: [new_branch()]) # see `is_ancestor`
 
     def judge(self, val_loss:float)->bool:
-        "Early stopping: take in an epoch's validation loss; True if it is the best so far (or equals it)"
+        "Early stopping: take in a validation loss; True if it is the best so far (or equals it)"
         if val_loss > self.val_loss_min:
             self.counter += 1
             return False
@@ -109,6 +110,11 @@ def after_epoch(self:Progress):
     self.position = 0
     self.loss_sum = 0.
     self.loss_steps = 0
+
+@patch
+def validations_of_epoch(self:Progress)->int:
+    "How often the present epoch has been validated"
+    return sum(row['epoch'] == self.epoch + 1 for row in self.history)
 
 @patch
 def forget_best(self:Progress):
@@ -192,10 +198,16 @@ class Trainer:
         self.in_optimizer = False   # a step is half done: the state is not whole
         self.rng_before = None   # the random states before the step under way; None: no step is under way
         self.prepare_model(model)
-        if not self.steps_per_epoch:
-            raise TimeLLMError(f'{len(data.train)} training windows are less than a step of {self.windows_per_step}')
+        self.check_steps()
 
 # %% ../nbs/08_trainer.ipynb #trainer-properties
+@patch
+def check_steps(self:Trainer):
+    "`TimeLLMError` if an epoch has too few steps"
+    n, steps, often = len(self.data.train), self.steps_per_epoch, self.cfg.val_per_epoch
+    if not steps: raise TimeLLMError(f'{n} training windows are less than a step of {self.windows_per_step}')
+    if often > steps: raise TimeLLMError(f'val_per_epoch={often}, and an epoch has {steps} steps: take {steps} or less')
+
 @patch(as_prop=True)
 def bare(self:Trainer)->TimeLLM: return self.accelerator.unwrap_model(self.model)
 
@@ -220,7 +232,9 @@ def prepare_model(self:Trainer, model:TimeLLM):
     backbone = model.backbone
     self.prompter = Prompter(self.cfg, backbone.tokenizer if backbone else None)
     fused = self.accelerator.device.type in ('cpu', 'cuda')
-    optimizer = torch.optim.Adam(weights, lr=self.cfg.learning_rate, fused=fused)
+    lr, decay = self.cfg.learning_rate, self.cfg.weight_decay
+    kind = torch.optim.AdamW if decay else torch.optim.Adam
+    optimizer = kind(weights, lr=lr, weight_decay=decay, fused=fused)
     self.schedule = make_schedule(self.cfg, optimizer, self.steps_per_epoch)
     self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
 
@@ -303,12 +317,21 @@ def save_is_due(self:Trainer)->bool:
 # %% ../nbs/08_trainer.ipynb #batches
 @patch
 def batches(self:Trainer):
-    "The window numbers of each step that is left in this epoch"
+    "The window numbers of each step that is left before the next validation"
     generator = torch.Generator().manual_seed(self.seed + self.progress.epoch)
     order = torch.randperm(len(self.data.train), generator=generator)
     size = self.windows_per_step
-    last = len(order) - size
-    for i in range(self.progress.position, last + 1, size): yield order[i:i+size]
+    end = min(self.validated_at, len(order) - size + 1)   # no step begins there or later
+    for i in range(self.progress.position, end, size): yield order[i:i+size]
+
+@patch(as_prop=True)
+def validated_at(self:Trainer)->int:
+    "Windows of the present epoch after which the next validation comes"
+    n, parts = len(self.data.train), self.cfg.val_per_epoch
+    return n*(self.progress.validations_of_epoch() + 1)//parts
+
+@patch(as_prop=True)
+def epoch_is_over(self:Trainer)->bool: return self.progress.position + self.windows_per_step > len(self.data.train)
 
 @patch
 def prepare(self:Trainer, i:torch.Tensor)->tuple: # window numbers of all processes
@@ -369,7 +392,8 @@ def loss_of(self:Trainer, batch)->torch.Tensor: # from `prepare`
 @patch
 def after_step(self:Trainer, n:int, seen): # windows; the loss, a number or a tensor
     "The optimizer has made a step"
-    if self.cfg.lradj == 'TST' and self.progress.global_step + 1 < self.schedule.total_steps: self.schedule.step()
+    is_last = self.progress.global_step + 1 >= self.cfg.train_epochs*self.steps_per_epoch
+    if self.cfg.lradj in BY_STEP and not is_last: self.schedule.step()
     self.progress.after_step(n)
     self.unread.append(seen)
 
@@ -510,7 +534,7 @@ def load_state_dict(self:Trainer, state:dict, name): # from `load_checkpoint`; t
 def load_schedule(self:Trainer, state:dict):
     "The schedule's state; it brings the old rate back, so the new one is set after loading"
     lr, lradj = self.cfg.learning_rate, self.cfg.lradj
-    if lradj == 'TST': return self.schedule.load_state_dict(state)
+    if lradj in BY_STEP: return self.schedule.load_state_dict(state)
     self.schedule.load_state_dict({**state, 'base_lrs': [lr]})
     rate = lr*rate_factor(lradj, self.schedule.last_epoch, lr)
     for g in self.optimizer.param_groups:
@@ -529,10 +553,10 @@ def measure(self:Trainer, split:str)->dict: # val or test
         return evaluate_windows(self.bare, getattr(self.data, split), self.prompter, self.cfg, self.accelerator,
             stride=self.cfg.eval_stride, on_batch=on_batch)
 
-# %% ../nbs/08_trainer.ipynb #end-epoch
+# %% ../nbs/08_trainer.ipynb #end-part
 @patch
 def epoch_row(self:Trainer, val:dict, test:dict)->dict: # from `measure`; test: None if it was not measured
-    "What the history keeps of an epoch"
+    "What the history keeps of a validation"
     p = self.progress
     row = dict(epoch=p.epoch + 1, global_step=p.global_step, lr=self.lr)
     row['train_loss'] = p.loss_sum/max(p.loss_steps, 1)
@@ -541,14 +565,15 @@ def epoch_row(self:Trainer, val:dict, test:dict)->dict: # from `measure`; test: 
 
 @patch
 def tests_now(self:Trainer, val_loss:float)->bool:
-    "Is the test split to be measured after the present epoch?"
+    "Is the test split to be measured after the present validation?"
     after, every = replace(self.progress), self.cfg.test_every
     after.judge(val_loss)
+    if not self.epoch_is_over: return bool(after.finished(self.cfg))
     after.after_epoch()
     return bool(after.finished(self.cfg)) or bool(every and after.epoch % every == 0)
 
 @patch
-def end_epoch(self:Trainer):
+def end_part(self:Trainer):
     "Validate, test, judge, move the schedule, save, report"
     p, val = self.progress, self.measure('val')
     if not math.isfinite(val['mse']):
@@ -557,8 +582,9 @@ def end_epoch(self:Trainer):
     row = self.epoch_row(val, test)
     best = p.judge(val['mse'])
     p.history.append(dict(row, best=best))
-    p.after_epoch()
-    if self.cfg.lradj != 'TST': step_quietly(self.schedule)
+    if self.epoch_is_over:
+        p.after_epoch()
+        if self.cfg.lradj not in BY_STEP: step_quietly(self.schedule)
     step = bool(p.finished(self.cfg)) or self.save_is_due
     if best or step: self.save(best, step)
     self.reporter.judged(self, val, test, best)
@@ -566,9 +592,9 @@ def end_epoch(self:Trainer):
 
 # %% ../nbs/08_trainer.ipynb #fit
 @patch
-def train_epoch(self:Trainer):
-    "The steps that are left in this epoch; `Stop` after the step in which that was asked for"
-    p = self.progress
+def train_part(self:Trainer):
+    "The steps that are left before the next validation; `Stop` after the step in which that was asked for"
+    p, end = self.progress, self.validated_at
     self.pace.since = None
     with self.reporter.epoch(self):
         for n, batch in ahead(self.batches(), self.prepare):
@@ -577,7 +603,7 @@ def train_epoch(self:Trainer):
             self.reporter.step(self)
             self.on_step(self)
             if self.must_stop: raise Stop
-            is_last = p.position + self.windows_per_step > len(self.data.train)
+            is_last = self.epoch_is_over or p.position >= end
             if self.save_is_due and not is_last: self.save()
     self.read_losses()
 
@@ -587,8 +613,8 @@ def fit(self:Trainer)->Progress:
     self.model.train()
     if self.accelerator.device.type == 'cuda': torch.cuda.reset_peak_memory_stats()   # of an earlier run
     while not self.progress.finished(self.cfg):
-        self.train_epoch()
-        self.end_epoch()
+        self.train_part()
+        self.end_part()
     if self.saved_step != self.progress.global_step: self.save()
     if self.asked.signal: raise Stop   # it came during the last steps
     return self.progress
