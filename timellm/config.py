@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['GROUPS', 'RESUME_RULES', 'LOCKED', 'LOCKED_BY_STEP', 'BY_STEP', 'CHOICES', 'DATE_FORMATS', 'ABLATIONS', 'PRESETS',
-           'TimeLLMError', 'ConfigError', 'Config', 'ResumeRule', 'resume_rules_text', 'setting', 'experiment_dir',
-           'nearest', 'has_backbone', 'make_config', 'with_settings', 'option', 'as_command', 'why_finished']
+           'PRESETS_BEFORE', 'TimeLLMError', 'ConfigError', 'Config', 'ResumeRule', 'resume_rules_text', 'setting',
+           'experiment_dir', 'nearest', 'has_backbone', 'preset_values', 'as_begun', 'make_config', 'with_settings',
+           'option', 'as_command', 'why_finished']
 
 # %% ../nbs/01_config.ipynb #imports
 import math, os, re, shlex
@@ -70,7 +71,7 @@ class Config:
     dropout:float=0.1 # on patch embeddings and forecasts (the attention's own 0.1 is fixed)
     head_dropout:float=-1 # on forecasts alone; -1: as dropout
     prototypes:str='mapped' # mapped: sums of word embeddings, weights trained, as published; direct: trained themselves
-    residual:str='none' # linear: a linear path from the window to the forecast beside the model (ours); none
+    residual:str='none' # a path beside the model (ours): linear from the normalized window, or linear_level; none
     e_layers:int=2 # unused by Time-LLM; part of the directory's name
     d_layers:int=1 # unused by Time-LLM; part of the directory's name
     factor:int=3 # unused by Time-LLM; part of the directory's name
@@ -249,7 +250,7 @@ CHOICES = dict(
     features='M S MS',
     prompt='paper short',
     prototypes='mapped direct',
-    residual='none linear',
+    residual='none linear linear_level',
     llm_init='pretrained random',
     lradj='type1 type3 constant COS TST warmup_cosine',
     precision='auto fp32 fp16 bf16',
@@ -411,6 +412,29 @@ PRESETS = dict(
         batch_size=16, eval_batch_size=32, train_epochs=2, patience=2, learning_rate=1e-3, save_steps=20,
         model_comment='tiny'))
 
+# %% ../nbs/01_config.ipynb #preset-values
+def preset_values(preset:str # name in `PRESETS`; empty: none
+)->dict:
+    "All settings as a preset has them, not checked: `custom` lacks its file"
+    defaults = {f.name: f.default for f in fields(Config)}
+    return {**defaults, **PRESETS.get(preset, {})}
+
+# %% ../nbs/01_config.ipynb #presets-before
+PRESETS_BEFORE = {}   # the values that were changed in a preset, as they were
+
+def as_begun(cfg:Config, # the run
+    began:dict # settings of its checkpoint
+)->dict:
+    "The older values of a preset that a run goes on with, where it was begun under it; else empty"
+    began = {**preset_values(''), **began}   # older checkpoints lack newer settings
+    for name, before in PRESETS_BEFORE.items():
+        newer = preset_values(name)
+        changed = {n: v for n, v in before.items() if began[n] != getattr(cfg, n)}
+        back = {n: v for n, v in changed.items() if getattr(cfg, n) == newer[n]}   # not what the user named
+        is_older = all(began[n] == v for n, v in changed.items())
+        if back and is_older and began['data'] == newer['data']: return back
+    return {}
+
 # %% ../nbs/01_config.ipynb #unknown-names
 def _unknown_names(preset, settings):
     "Problems with the names that `make_config` was given"
@@ -459,7 +483,7 @@ def option(name:str, # of a setting, or another option
 # %% ../nbs/01_config.ipynb #as-command
 def _different(want, preset):
     "Those of the settings `want` that have to be named beside a preset"
-    have = asdict(Config(**PRESETS.get(preset, {})))
+    have = preset_values(preset)
     moved = 'TIMELLM_PROJECT_DIR' in os.environ   # the variable counts more than the preset's project_dir
     def differs(n): return want[n] != have[n] or (moved and n == 'project_dir')
     return {n: v for n, v in want.items() if differs(n)}

@@ -52,6 +52,7 @@ class LoadedModel(NamedTuple):
     accelerator:Accelerator # device, precision, processes
     state:dict # content of the checkpoint
     path:Path # its file
+    cfg:Config # the run; where it was begun under an older preset, as it was then
 
 def load_model(cfg:Config, # the run
     path='' # checkpoint file or folder; empty: the experiment's best
@@ -59,13 +60,14 @@ def load_model(cfg:Config, # the run
     "A checkpoint ready to forecast; `CheckpointError` if it does not fit config or backbone"
     path = resolve(path or experiment_dir(cfg), cfg)
     state = load_checkpoint(path)
+    if older := as_begun(cfg, state['config']): cfg = with_settings(cfg, **older)
     accelerator = make_accelerator(cfg)
     backbone = load_backbone(cfg)
     _check_fits(path, state, cfg, identify(backbone, cfg.llm_model.lower())['sha256'])
     model = TimeLLM(cfg, backbone)
     load_trained(model, state['model'], path)
     prompter = Prompter(cfg, backbone.tokenizer if backbone else None)
-    return LoadedModel(model.to(accelerator.device).eval(), prompter, accelerator, state, path)
+    return LoadedModel(model.to(accelerator.device).eval(), prompter, accelerator, state, path, cfg)
 
 # %% ../nbs/09b_evaluate.ipynb #kinship
 OWN = 'the data that it was trained on'
@@ -201,7 +203,7 @@ def _measurement(cfg, path, df, split, since, scale): # as `evaluate`
     "The `_Measurement` of a checkpoint; `TimeLLMError` where there is nothing to measure"
     if split and split not in MEASURED: raise ConfigError([f"split={split!r}: accepted are {', '.join(MEASURED)}"])
     table, loaded = selected_table(cfg, df), load_model(cfg, path)
-    cfg, known = _as_trained(cfg, loaded), loaded.state['data']
+    cfg, known = _as_trained(loaded.cfg, loaded), loaded.state['data']
     kin = kinship(table, known)
     notes = notes_of(table, cfg) + fit_notes(loaded, cfg, table)
     if kin != OWN: notes.append(f'this is {kin}')

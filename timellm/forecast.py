@@ -211,7 +211,7 @@ def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
 )->Forecast:
     "What follows the newest (or a given) window; `TimeLLMError` for other columns or step, too short a past"
     loaded = load_model(cfg, path)
-    known = loaded.state['data']
+    cfg, known = loaded.cfg, loaded.state['data']
     table = _table_for(cfg, df, known, scale)
     notes = [*table.notes, *fit_notes(loaded, cfg, table)]
     inputs, left_out = _inputs(table, _rows_until(table, date, cfg), cfg, date)

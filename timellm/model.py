@@ -134,7 +134,7 @@ def make_layer(cfg:Config # uses llm_model, d_model, n_heads, dropout
 
 # %% ../nbs/06_model.ipynb #timellm
 def _linear_path(cfg):
-    "From a normalized window to a forecast, zero as long as it is not trained"
+    "From a window to a forecast, zero as long as it is not trained"
     layer = nn.Linear(cfg.seq_len, cfg.pred_len)
     for p in layer.parameters(): nn.init.zeros_(p)
     return layer
@@ -153,7 +153,8 @@ class TimeLLM(nn.Module):
         self.output_projection = FlattenHead(features*count_patches(cfg), cfg.pred_len, dropout)
         if backbone: self.add_reprogramming(cfg, num_tokens)
         self.layer = None if backbone else make_layer(cfg)
-        self.linear_path = _linear_path(cfg) if cfg.residual == 'linear' else None
+        self.sees_level = cfg.residual == 'linear_level'
+        self.linear_path = None if cfg.residual == 'none' else _linear_path(cfg)
     def prototypes(self):   # (num_tokens, d_llm); None without a backbone
         if not self.backbone: return None
         if self.prototype_embeddings is not None: return self.prototype_embeddings
@@ -169,9 +170,9 @@ class TimeLLM(nn.Module):
             h = self.backbone(ids, mask, self.reprogram(h, prototypes), alike)   # (B, P, d_llm)
             h = h[..., :self.d_ff]   # (B, P, d_ff)
         if self.layer: h = self.layer(h)   # (B, P, d_model)
-        out = self.output_projection(h)   # (B, pred_len)
-        if self.linear_path: out = out + self.linear_path(z)
-        return out*std + mean
+        out = self.output_projection(h)*std + mean   # (B, pred_len)
+        if not self.linear_path: return out
+        return out + (self.linear_path(x) if self.sees_level else self.linear_path(z)*std)
 
 # %% ../nbs/06_model.ipynb #add-reprogramming
 @patch
