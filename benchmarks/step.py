@@ -9,6 +9,7 @@ published  the published arithmetic: filled-up prompt and patches through all la
            Adam as torch chooses it
 plain      timellm's plain full pass: the same positions, masked, fused activation and attention
 fast       timellm as it trains: common tokens once, own prompt without gradient, patches with gradient
+direct     as fast, with prototypes=direct: no product over the vocabulary; only where it is asked for
 neuralforecast  the TimeLLM of that library (pip install neuralforecast), same windows, same backbone, its own prompt
            (in which numbers have up to 17 digits); only where it is asked for
 
@@ -38,7 +39,7 @@ from timellm.model import TimeLLM, count_patches
 from timellm.prompt import PAPER_DESCRIPTION, Prompter, common_tokens, describe, instance_norm, prompt_texts
 
 PATHS = 'published', 'plain', 'fast'
-EVERY_PATH = *PATHS, 'neuralforecast'
+EVERY_PATH = *PATHS, 'direct', 'neuralforecast'
 MODES = 'train', 'evaluate', 'forecast'
 MOST = 18e9   # bytes
 _SMOLLM2 = dict(vocab_size=49152, hidden_size=576, intermediate_size=1536, num_attention_heads=9, num_key_value_heads=3)
@@ -70,6 +71,7 @@ def make_config_of(case):
     "The run of a case"
     sizes = dict(batch_size=case.batch, seq_len=case.seq_len, d_ff=32 if case.seq_len < 512 else 128)
     sizes['llm_layers'] = MODELS[case.model][1].num_hidden_layers
+    if case.path == 'direct': sizes['prototypes'] = 'direct'
     return make_config('etth1_gpt2_colab', description='' if case.tokens == 125 else LONG, **sizes)
 
 def make_model(cfg, name, path, tokenizer):
@@ -100,7 +102,7 @@ def make_other(cfg, name, tokenizer):
         return Other(cfg.pred_len, cfg.seq_len, **sizes, **backbone)
 
 def make_optimizer(model, path):
-    fused = True if path in ('plain', 'fast') else None
+    fused = True if path in ('plain', 'fast', 'direct') else None
     return torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 4e-4, fused=fused)
 
 def step_times(step, steps, device):
@@ -216,7 +218,8 @@ def layer_weights(config):
 def least(case, c):
     "Floating point operations that a step cannot do without"
     config = MODELS[case.model][1]
-    d, vocab, own = config.hidden_size, config.vocab_size, c['tokens'] - c['common']
+    d, own = config.hidden_size, c['tokens'] - c['common']
+    vocab = 0 if case.path == 'direct' else config.vocab_size
     how = dict(own=own, layer=layer_weights(config), train=case.mode == 'train')
     flops = least_flops(d, vocab, config.num_hidden_layers, c['patches'], case.batch, **how)
     return flops + 2*1000*vocab*d if case.mode == 'forecast' else flops   # with the prototypes

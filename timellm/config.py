@@ -390,6 +390,14 @@ _ETTH1 = dict(
 _PUBLISHED = dict(_ETTH1,
     dropout=.1, head_dropout=-1, prototypes='mapped', residual='none', weight_decay=0, val_per_epoch=1)
 
+_RECIPE = dict(
+    prototypes='direct', residual='linear_level',
+    lradj='warmup_cosine', learning_rate=1e-3, weight_decay=.1, dropout=.3, train_epochs=2)
+
+_SMALL = dict(
+    llm_model='smollm2', llm_layers=2, prompt='short',
+    seq_len=96, label_len=48, d_model=32, d_ff=64, n_heads=8, batch_size=64, patience=2)
+
 PRESETS = dict(
     etth1_gpt2_colab=dict(_PUBLISHED,
         llm_model='GPT2', llm_layers=12, llm_path='base_models/openai-community/gpt2', prompt='paper', save_steps=3000,
@@ -399,13 +407,13 @@ PRESETS = dict(
         llm_model='LLAMA3', llm_layers=8, llm_path='base_models/meta-llama/Meta-Llama-3-8B', prompt='paper',
         batch_size=16, test_every=1, save_steps=3000,
         model_comment='LLAMA3_ColabDrive_15GB', project_dir='/content/drive/MyDrive/T-L-LLAMA3'),
-    etth1_smollm2=dict(_ETTH1,
+    etth1_smollm2=dict({**_ETTH1, **_RECIPE},
+        learning_rate=3e-4, weight_decay=1, dropout=.5, train_epochs=3,
         llm_model='smollm2', llm_layers=6, prompt='short', save_steps=100, model_comment='SmolLM2'),
-    demo=dict(
-        data='seattle', llm_model='smollm2', llm_layers=2, prompt='short',
-        seq_len=96, label_len=48, pred_len=14, d_model=32, d_ff=64, n_heads=8,
-        batch_size=64, train_epochs=1, patience=2, learning_rate=3e-3, lradj='TST',
-        eval_stride=4, save_steps=0, model_comment='demo'),
+    demo=dict(_RECIPE, **_SMALL,
+        data='seattle', pred_len=14, eval_stride=4, save_steps=0, model_comment='demo'),
+    custom=dict(_RECIPE, **_SMALL,
+        data='custom', pred_len=24, save_steps=100, model_comment='custom'),
     tiny=dict(
         data='synthetic', llm_model='tiny', llm_layers=2,
         seq_len=96, label_len=24, pred_len=24, d_model=16, d_ff=32, n_heads=4,
@@ -420,7 +428,11 @@ def preset_values(preset:str # name in `PRESETS`; empty: none
     return {**defaults, **PRESETS.get(preset, {})}
 
 # %% ../nbs/01_config.ipynb #presets-before
-PRESETS_BEFORE = {}   # the values that were changed in a preset, as they were
+_PUBLISHED_FORM = dict(prototypes='mapped', residual='none', weight_decay=0, dropout=.1)
+
+PRESETS_BEFORE = dict(   # the values that were changed in a preset, as they were
+    etth1_smollm2=dict(_PUBLISHED_FORM, lradj='type1', learning_rate=4e-4, train_epochs=30),
+    demo=dict(_PUBLISHED_FORM, lradj='TST', learning_rate=3e-3, train_epochs=1))
 
 def as_begun(cfg:Config, # the run
     began:dict # settings of its checkpoint
