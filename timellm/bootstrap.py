@@ -58,7 +58,8 @@ def block_bootstrap(difference, # (n,) error of one forecast less that of anothe
 )->Interval:
     "95 % interval of the mean difference by the circular block bootstrap; source: Künsch 1989, Politis and Romano 1992"
     t = _by_time(np.asarray(difference, dtype=float), np.asarray(rows))
-    mean, blocks = t.sums.sum()/t.counts.sum(), len(t.sums)/block
+    mean = float(t.sums.sum()/t.counts.sum())
+    blocks = len(t.sums)/block
     if blocks < FEWEST: return Interval(mean, -math.inf, math.inf, blocks)
     means = _resampled(t, block, n, np.random.default_rng(seed))
     half = _deviations(1/blocks)*math.sqrt(means.var() + variance)
