@@ -37,11 +37,12 @@ from .windows import *
 # %% ../nbs/10c_compare.ipynb #read-variants
 def _from_text(text):
     "Name and settings of a variant; `ConfigError` where they are not written so"
-    name, colon, words = text.partition(':')
-    pairs = [w.partition('=') for w in shlex.split(words)]
-    if not colon or not pairs or not all(eq for _, eq, _ in pairs):
-        raise ConfigError([f"variants={text!r}: written as 'name: setting=value setting=value'"])
-    return name.strip(), {n.replace('-', '_'): value for n, _, value in pairs}
+    name, _, words = text.partition(':')
+    with suppress(ValueError):   # a quote that is not closed, a word without =
+        pairs = [w.split('=', 1) for w in shlex.split(words)]
+        settings = {n.replace('-', '_'): value for n, value in pairs}
+        if name.strip() and settings: return name.strip(), settings
+    raise ConfigError([f"variants={text!r}: written as 'name: setting=value setting=value'"])
 
 def own_name(cfg:Config # the run
 )->str:
@@ -53,10 +54,10 @@ def read_variants(variants, # texts 'name: setting=value ...', or a dict of the 
 )->dict: # settings by name; the config itself first, without any
     "The variants of a config; `ConfigError` where one is not written so, or a name is taken"
     named = list(variants.items()) if isinstance(variants, dict) else [_from_text(v) for v in variants]
-    names = [own_name(cfg), *(name for name, _ in named)]
+    names = [own_name(cfg), *TRAINED, 'last value', *(name for name, _ in named)]
     double = [n for n in names if names.count(n) > 1]
-    if double: raise ConfigError([f'variants: {double[0]!r} is the name of two rows'])
-    return dict([(names[0], {}), *named])
+    if double: raise ConfigError([f'variants: {double[0]!r} would be the name of two rows'])
+    return dict([(own_name(cfg), {}), *named])
 
 # %% ../nbs/10c_compare.ipynb #run-configs
 _SAME = [*GROUPS['Data'].split(), *GROUPS['Run'].split(), 'pred_len', 'resume_from_checkpoint']   # for all variants
@@ -374,6 +375,7 @@ class Comparison:
     def __str__(self): return '\n'.join([markdown_table(self.table), '', *self.verdicts])
 
 _NOTE = ('Errors are on scaled values of the test split. ± is the deviation over seeds. '
+    'What was trained once has none, and its verdict is about that training. '
     'Memory is that of the GPU, or without one that of the process. '
     'Verdicts: 95 % interval of the difference in MSE by the circular block bootstrap over test windows '
     '(Künsch 1989; Politis and Romano 1992), widened for few blocks (Kiefer and Vogelsang 2005).')
