@@ -27,20 +27,28 @@ def _errors(predicted, y): # (B, pred_len) both
 
 # %% ../nbs/06b_measure.ipynb #sums
 class _Sums:
-    "Errors added up: of all windows, of those in full batches, of each channel"
-    def __init__(self, n_channels):
+    "Errors added up: of all windows, of those in full batches, of each channel; or kept, window by window"
+    def __init__(self, n_channels, n_kept=0):
         self.all = torch.zeros(2, 2, dtype=torch.float64)   # rows: all, in full batches; columns: squared, absolute
         self.channels = torch.zeros(n_channels, 3, dtype=torch.float64)   # squared, absolute, windows
-    def add(self, each, in_full, channel): # (2, B); (B,) False: the published loader drops it; (B,)
+        self.kept = torch.zeros(2, n_kept, dtype=torch.float64)   # squared, absolute
+    def add(self, each, in_full, channel, place): # (2, B); (B,) False: the published loader drops it; (B,); (B,)
         self.all += torch.stack([each.sum(1), (each*in_full).sum(1)])
         one = torch.ones_like(each[:1])   # a window each
         self.channels.index_add_(0, channel, torch.cat([each, one]).T)
+        if self.kept.numel(): self.kept[:, place] = each
     def reduced(self, accelerator):
         "The sums of all processes"
-        together = torch.cat([self.all.flatten(), self.channels.flatten()])
-        together = accelerator.reduce(together.to(accelerator.device), 'sum').cpu()
-        self.all = together[:4].reshape(2, 2)
-        self.channels = together[4:].reshape(-1, 3)
+        parts = [self.all, self.channels, self.kept]
+        together = torch.cat([p.flatten() for p in parts]).to(accelerator.device)
+        sums = accelerator.reduce(together, 'sum').cpu().split([p.numel() for p in parts])
+        for part, total in zip(parts, sums): part.copy_(total.reshape(part.shape))
+    def asked_for(self, by_channel, each):
+        "What `measure_windows` gives besides the means"
+        more = {}
+        if by_channel: more['channels'] = self.channels
+        if each: more['each'] = self.kept
+        return more
 
 # %% ../nbs/06b_measure.ipynb #means
 def _means(sums, n, n_full): # (2, 2) of `_Sums`; windows in each of its rows; n_full 0: no published figure
@@ -60,6 +68,7 @@ class _Batch(NamedTuple):
     y:torch.Tensor # (B, pred_len)
     more:tuple # what `prepare` made of x
     channel:torch.Tensor # (B,) that each window is of
+    place:torch.Tensor # (B,) of each window among those that are taken
 
 @torch.no_grad()
 def measure_windows(predict, # function of windows (B, seq_len) and what `prepare` made of them; forecasts (B, pred_len)
@@ -69,28 +78,29 @@ def measure_windows(predict, # function of windows (B, seq_len) and what `prepar
     prepare=lambda x: (), # tensors made from the windows on the CPU, ahead of time
     stride:int=1, # take every n-th window
     on_batch=lambda done, total: None, # called before each batch and at the end; may raise to stop
-    by_channel:bool=False # also `channels`: sums of squared and absolute errors and windows, (channels, 3)
+    by_channel:bool=False, # also `channels`: sums of squared and absolute errors and windows, (channels, 3)
+    each:bool=False # also `each`: squared and absolute error of every window taken, in order, (2, n)
 )->dict: # published: without the last partial batch of `batch_size`
     "`mse`, `mae` over the `n` windows taken; with stride 1 also `published_mse`, `published_mae`, `published_n`"
     a = accelerator or _ALONE
     index = torch.arange(0, len(windows), stride)
     n, n_full = len(index), len(index)//cfg.batch_size*cfg.batch_size   # n_full: in full batches
-    sums = _Sums(windows.n_channels)
+    sums = _Sums(windows.n_channels, n if each else 0)
     batches = index.split(eval_batch_size(cfg)*a.num_processes)
     def make(batch):
         i = batch[a.process_index::a.num_processes]
         x, y = windows[i]
         more = prepare(x) if len(x) else ()
-        return _Batch(i < n_full, x, y, more, windows.channel(i))
+        return _Batch(i < n_full, x, y, more, windows.channel(i), i//stride)
     for done, b in enumerate(ahead(batches, make)):
         on_batch(done, len(batches))
         if not len(b.x): continue
         predicted = predict(*(t.to(a.device) for t in (b.x, *b.more)))   # (B, pred_len)
-        sums.add(_errors(predicted, b.y), b.in_full, b.channel)
+        sums.add(_errors(predicted, b.y), b.in_full, b.channel, b.place)
     on_batch(len(batches), len(batches))
     if a.num_processes > 1: sums.reduced(a)
     means = _means(sums.all, n, 0 if stride > 1 else n_full)
-    return dict(means, channels=sums.channels) if by_channel else means
+    return dict(means, **sums.asked_for(by_channel, each))
 
 # %% ../nbs/06b_measure.ipynb #evaluate-windows
 def evaluate_windows(model:TimeLLM, # not wrapped
