@@ -8,16 +8,18 @@
 # <table>
 #   may change     setting: what it means
 #   no             data, features, target, percent, prompt, description, seq_len, label_len, pred_len, patch_len, stride,
-#                  d_model, d_ff, n_heads, dropout, llm_layers, backbone_dropout, seed, lradj, eval_stride: what the run is;
-#                  so are the content of the data and the backbone's weights (by SHA-256)
-#   not under TST  batch_size, train_epochs, pct_start, learning_rate: TST is one cycle over the whole run: its length and
-#                  height
+#                  d_model, d_ff, n_heads, dropout, head_dropout, prototypes, residual, llm_layers, llm_init,
+#                  backbone_dropout, seed, lradj, weight_decay, val_per_epoch, eval_stride: what the run is; so are the
+#                  content of the data and the backbone's weights (by SHA-256)
+#   not by step    batch_size, train_epochs, pct_start, warmup, learning_rate: TST and warmup_cosine are one curve over all
+#                  steps of the run: its length and height
 #   yes            batch_size: the epoch goes on after the windows it has used; epochs have another number of steps, the
 #                  result is not bit-equal
 #   yes            train_epochs, patience: a finished run goes on, a running one ends sooner
 #   yes            learning_rate: the schedule goes on where it is, from the new first rate
 #   yes            save_steps, save_minutes, save_total_limit, max_hours: when to save, how many to keep, when to stop
-#   yes            eval_batch_size, num_workers, pct_start: speed and memory only (pct_start: TST only)
+#   yes            eval_batch_size, num_workers, pct_start, warmup: speed and memory only (pct_start, warmup: of the
+#                  schedules by step only)
 #   yes            test_every: how often the test split is measured; it decides nothing
 #   yes            precision, backbone_dtype: the last digits (backbone_dtype: not to or from 8bit and 4bit)
 #   yes            project_dir, root_path, data_path, id_column, date_column, date_format, timezone, resample, llm_path,
