@@ -141,7 +141,7 @@ class _Watch:
         self.memory = used if np.isnan(self.memory) else max(self.memory, used)
         self.on_step(trainer)
 
-_OF_A_RUN = [*LOCKED, *LOCKED_TST, 'patience', 'llm_model', 'llm_path']
+_OF_A_RUN = [*LOCKED, *LOCKED_BY_STEP, 'patience', 'llm_model', 'llm_path']
 
 def _key(cfg, names, sha256): # names: of settings; sha256: of the data
     "What a result depends on, as text"
