@@ -209,7 +209,7 @@ def better_note(c:Calibration, # of the checkpoint
     below = f'{1 - best.mse/model.mse:.0%} below that of {model.name}'
     command = f"timellm forecast {shlex.quote(str(path))} --by best"
     blend = shares_text(c.made_by('blend'))
-    return f'on validation {best.name} has an MSE {below}, so see also {command}, or --by blend ({blend})'
+    return f'on validation {best.name} has an MSE {below}: {command} takes it, --by blend mixes ({blend})'
 
 # %% ../nbs/09a_intervals.ipynb #collect-errors
 def collect_errors(measure, # function that measures windows and takes `on_errors`
@@ -360,11 +360,10 @@ class Coverage:
         values = torch.ones_like(within[:1])
         new = torch.cat([within, values]).double().sum(-1)   # (levels + 1, B)
         self.within.index_add_(0, channel, new.T)
+    def reduced(self, accelerator):
+        "The counts of all processes"
+        self.within = accelerator.reduce(self.within.to(accelerator.device), 'sum').cpu()
     def percent(self)->list: # of each level
         "Percent of all values that are within"
-        return self.shares(self.within.sum(0))
-    def of_channels(self)->list: # of each channel a list by level
-        return [self.shares(row) for row in self.within]
-    def shares(self, row):
-        *within, n = row.tolist()
-        return [100*w/n if n else None for w in within]
+        *within, n = self.within.sum(0).tolist()
+        return [100*w/n for w in within]
