@@ -305,7 +305,7 @@ def _model_row(m, count, by_series): # `_Measurement`; `Coverage` or None; by se
     if not count: return row
     if accelerator.num_processes > 1: count.reduced(accelerator)
     covered = {f'coverage_{v:g}': share for v, share in zip(LEVELS, count.percent())}
-    return dict(row, **covered)
+    return dict(row, **covered, error_ratio=count.relative()/count.expected)
 
 def _rows(m, others, count): # `_Measurement`; of `Opponent`; `Coverage` or None
     "A dict for Time-LLM and each opponent: `forecast` and what `measure_windows` gives; then those of each series"
@@ -332,7 +332,7 @@ def _calibration(m, others): # `_Measurement`; of `Opponent`
 def _coverage(m, calibration): # `_Measurement`
     "The `Coverage` of its windows"
     widths = [half_widths(calibration, 'model', v, m.table.channels).values for v in LEVELS]
-    return Coverage(m.windows, widths)
+    return Coverage(m.windows, widths, calibration.model.relative)
 
 # %% ../nbs/09b_evaluate.ipynb #evaluate
 def evaluate(cfg:Config, # the run; of a checkpoint alone: `config_of`
@@ -352,7 +352,6 @@ def evaluate(cfg:Config, # the run; of a checkpoint alone: `config_of`
         print(f"{m.loaded.path}: step {m.loaded.state['global_step']}, {what} of {m.table.name}", flush=True)
         for n in m.notes + more + why: print(f'NOTE: {n}')
     rows = _rows(m, others, _coverage(m, calibration) if calibration else None)
-    if calibration: rows[0]['validation_mae'] = calibration.model.mae
     result = pd.DataFrame(rows).rename(columns=dict(n='windows', published_n='published_windows'))
     published = [c for c in result if c.startswith('published')]
     if since or m.split == 'all': result = result.drop(columns=published)
@@ -412,9 +411,9 @@ def _interval_text(table):
     within = ' and '.join(f'{share:.1f} % within the {level:g} % interval' for level, share in shares.items())
     line = f'Intervals of {row.forecast}: {within}'
     if all(abs(share - level) <= 3 for level, share in shares.items()): return [line]
-    ratio = row.mae/row.validation_mae
-    why = f'the errors here are {ratio:.2f} times those on validation: the series moved'
-    if .95 < ratio < 1.05: why = 'the errors here are as large as on validation, but not in every channel and step'
+    why = f'the series moved, the errors here are {row.error_ratio:.2f} times as large as on validation'
+    if .95 < row.error_ratio < 1.05: why = 'errors are as large as on validation, but not in every channel and step'
+    why += ' (in units of the deviation of each window)'
     return [line, f'That is off by more than 3 points: {why}']
 
 def table_text(table:pd.DataFrame # from `evaluate`

@@ -201,7 +201,8 @@ def _check_by(by):
 
 def _how(loaded, cfg, table, levels, by):
     "The `_How` of a forecast; `TimeLLMError` where best or blend is not known"
-    model = Member(name_of(loaded.model), 0, 0, 1, {})
+    not_judged = dict(mse=0, mae=0, relative=0)
+    model = Member(name_of(loaded.model), **not_judged, weight=1, recipe={})
     alone = _How(by, [(model, 1.)], None, (), [])
     if by == 'model' and not levels: return alone
     try: c = calibration_of(loaded, cfg, table, levels or LEVELS)
@@ -224,11 +225,12 @@ def _predict_as(how, loaded, windows, cfg): # (channels, seq_len), scaled
     return mixed
 
 # %% ../nbs/10b_forecast.ipynb #widths
-def _widths(how, channels):
+def _widths(how, channels, windows): # (channels, seq_len), scaled
     "Half widths by level, (channels, pred_len), scaled, and a note where they are pooled"
+    unit = spread(windows)[:, None]   # (channels, 1)
     found = {v: half_widths(how.calibration, how.by, v, channels) for v in how.levels}
     pooled = next(iter(found.values())).pooled if found else []
-    widths = {v: torch.from_numpy(w.values) for v, w in found.items()}
+    widths = {v: torch.from_numpy(w.values)*unit for v, w in found.items()}
     if not pooled: return widths, []
     return widths, [f'{len(pooled)} of {len(channels)} channels were not in the training, or had too few validation '
         f'windows (the first: {pooled[0]!r}): their intervals are those of all channels together']
@@ -311,7 +313,7 @@ def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
     how = _how(loaded, cfg, table, levels, by)
     predicted = _predict_as(how, loaded, scaled, cfg)*std + mean   # (channels, pred_len)
     _check_finite(predicted, table)
-    widths, pooled = _widths(how, [c for i in inputs for c in i.series.channels])
+    widths, pooled = _widths(how, [c for i in inputs for c in i.series.channels], scaled)
     widths = {v: w*std for v, w in widths.items()}
     naive = seasonal_naive(windows, cfg.pred_len, _season(table, inputs, of_scale, cfg))   # (channels, pred_len)
     gaps = _note_gaps(inputs[0].series.calendar, inputs[0].n, cfg)

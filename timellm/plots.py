@@ -25,8 +25,8 @@ class Picture(Figure):
 def _draw_bands(ax, f, name): # f: may have lo and hi, tables by level
     "A band for each level, the widest first"
     lo, hi = getattr(f, 'lo', {}), getattr(f, 'hi', {})
-    for level in sorted(lo, reverse=True):
-        look = dict(color='tab:blue', alpha=.18, lw=0, label=f'{level:g} %')
+    for n, level in enumerate(sorted(lo, reverse=True)):
+        look = dict(color='tab:blue', alpha=.15 + .15*n, lw=0, label=f'{level:g} %')
         ax.fill_between(lo[level].index, lo[level][name], hi[level][name], **look)
 
 def _draw_channel(ax, f, name, title): # f: has past, forecast, truth, naive; name: of their column
@@ -61,7 +61,7 @@ def plot_forecast(f, # a `Forecast`, or what has past, forecast, truth, naive an
         title = getattr(part, 'id', '') or name
         _draw_channel(ax, part, name, title)
     for ax in fig.axes[len(shown):]: ax.remove()   # an odd number of channels in two columns
-    fig.legend(*fig.axes[0].get_legend_handles_labels(), loc='outside lower center', ncols=4, fontsize=8)
+    fig.legend(*fig.axes[0].get_legend_handles_labels(), loc='outside lower center', ncols=6, fontsize=8)
     title = f.title
     if len(channels) > most: title += f' ({most} of {len(channels)} channels)'
     fig.suptitle(title, fontsize=9, x=.01, ha='left', parse_math=False)
