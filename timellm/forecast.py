@@ -219,6 +219,7 @@ def _predict_as(how, loaded, windows, cfg): # (channels, seq_len), scaled
     "The forecasts, mixed, (channels, pred_len), float64, on the CPU"
     mixed = 0
     for member, weight in how.pairs:
+        if not weight: continue   # the share of the model may be 0
         if member.recipe: y = made_again(member.recipe, cfg.seq_len, cfg.pred_len)(windows).double()
         else: y = _predict(loaded, windows, eval_batch_size(cfg))
         mixed = mixed + weight*y
@@ -255,7 +256,7 @@ def _title(loaded, how, cfg, name): # of the table
     parts.append(f"step {loaded.state['global_step']}")
     if how.by == 'blend': parts.insert(0, f'blend of {how.made_by}')
     if how.by == 'best': parts.insert(0, f'{how.made_by} (best on validation)')
-    has_model = any(not member.recipe for member, _ in how.pairs)
+    has_model = any(weight and not member.recipe for member, weight in how.pairs)
     if not has_model: parts = parts[:1]
     return ', '.join([*parts, f'on {Path(name).name}'])
 

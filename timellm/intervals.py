@@ -195,15 +195,15 @@ class Calibration:
     @property
     def thinned(self)->bool: return self.windows != self.of
     def made_by(self, by:str)->list: # in `BY`
-        "Members and weights of a forecast, as pairs"
-        if by == 'blend': return [(m, m.weight) for m in self.members if m.weight]
+        "Members and weights of a forecast, as pairs; of a blend the model's own, whatever it is, and those above 0"
+        if by == 'blend': return [(m, m.weight) for m in self.members if m.weight or not m.recipe]
         return [(self.best if by == 'best' else self.model, 1.)]
 
 # %% ../nbs/09a_intervals.ipynb #calibration-words
 def shares_text(pairs:list # from `Calibration.made_by`
 )->str:
-    "The mixture in words, the largest share first; below half a percent it is not worth a word"
-    shown = [(m.name, 100*w) for m, w in pairs if w >= .005]
+    "The mixture in words, the largest share first; that of the model always, a baseline's from half a percent on"
+    shown = [(m.name, 100*w) for m, w in pairs if w >= .005 or not m.recipe]
     shown.sort(key=lambda pair: pair[1], reverse=True)
     return ', '.join(f'{percent:.0f} % {name}' for name, percent in shown)
 
