@@ -7,6 +7,7 @@ __all__ = ['OWN', 'GROWN', 'OTHER', 'SCALES', 'MEASURED', 'LoadedModel', 'load_m
            'name_of', 'calibration_of', 'evaluate', 'all_windows', 'verdict', 'table_text']
 
 # %% ../nbs/09b_evaluate.ipynb #imports
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from .intervals import *
 from .machine import make_accelerator
 from .measure import *
 from .model import TimeLLM, load_trained
+from .named import to_be_fetched
 from .pretrained import load_backbone
 from .prompt import Prompter, describe
 from .screen import progress_bar
@@ -221,12 +223,21 @@ def _measurement(cfg, path, df, split, since, scale): # as `evaluate`
 # %% ../nbs/09b_evaluate.ipynb #own-data
 _OF_SPLITS = 'data', 'data_path', 'root_path', 'percent', 'seed'
 
-def _own_data(loaded, cfg, table):
-    "The `Data` that a checkpoint was trained on, out of a table that holds them"
+def _own_table(loaded, table):
+    "A table that holds what a checkpoint was trained on: the one given, else the run's own, read again"
     trained, known = loaded.state['config'], loaded.state['data']
-    if kinship(table, known) == OTHER:
-        raise TimeLLMError(f'beside the checkpoint there is no {CALIBRATION} with these levels, and {table.name} '
-            'is not what it was trained on: evaluate or forecast its own data once')
+    if kinship(table, known) != OTHER: return table
+    with suppress(TimeLLMError, OSError):
+        cfg = make_config(**trained)
+        own = table if to_be_fetched(cfg) else selected_table(cfg)
+        if kinship(own, known) != OTHER: return own
+    raise TimeLLMError(f'beside the checkpoint there is no {CALIBRATION} with these levels, and {table.name} '
+        'is not what it was trained on: evaluate or forecast its own data once')
+
+def _own_data(loaded, cfg, table):
+    "The `Data` that a checkpoint was trained on"
+    trained, known = loaded.state['config'], loaded.state['data']
+    table = _own_table(loaded, table)
     lengths = known.get('lengths') or table.lengths
     def first(s, n): return s._replace(values=s.values.iloc[:n])
     own = list(map(first, table.series, lengths))
