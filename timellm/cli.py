@@ -53,6 +53,7 @@ _SCALE = ("run: values are scaled as in the training; table: by the table's own 
 _SCALE_OF_A_FORECAST = "run: values are scaled as in the training; table: by the table's own rows [run]"
 _VARIANTS = "what to compare with, each in quotes, as 'none: llm_model=none' or 'wide: d_model=128 d_ff=256'"
 _AGAINST = 'baselines, in quotes [last seasonal DLinear NLinear RLinear PatchTST]'
+_BY = 'model; best: what won on validation, a baseline perhaps; blend: the mixture of all that would have [model]'
 _TRUST_PICKLE = 'read the file even if it holds more than tensors and plain types; opening it can run any program'
 
 def add_own_options(parser:ArgumentParser, command:str)->None: # a name in `ABOUT`
@@ -63,6 +64,8 @@ def add_own_options(parser:ArgumentParser, command:str)->None: # a name in `ABOU
     if command == 'forecast':
         add('--date', default='', help='last date that the model reads [the newest]')
         add('--scale', default='run', help=_SCALE_OF_A_FORECAST)
+        add('--by', default='model', help=_BY)
+        add('--level', default='80,95', help='percentages of the intervals, or none [80,95]')
         add('--output', default='', help="folder for CSV and PNG [the experiment's]")
     if command == 'compare':
         add('--variants', nargs='+', default=[], metavar='NAME: SETTINGS', help=_VARIANTS)
@@ -134,7 +137,8 @@ def cmd_forecast(o, settings):
     from timellm.folder import config_of
     from timellm.forecast import forecast, forecast_text
     cfg = config_of(o.path, o.preset, **settings)
-    f = forecast(cfg, o.path, date=o.date, scale=o.scale)
+    how = dict(scale=o.scale, level=o.level, by=o.by)
+    f = forecast(cfg, o.path, date=o.date, **how)
     print(forecast_text(f, f.save(o.output)))
 
 def cmd_run(o, settings):

@@ -119,11 +119,13 @@ def work_dir(folder # of an experiment, or any other
 # %% ../nbs/02_drive.ipynb #read-json
 def _refuse(constant): raise ValueError(f'{constant} in JSON')
 
-def read_json(path):
-    "What a small JSON file of ours holds; None where it is not there, half written, or not ours"
+def read_json(path, # of the file
+    most:int=2**20 # bytes; a larger file is not read
+):
+    "What a JSON file of ours holds; None where it is not there, half written, too large, or not ours"
     path = Path(path)
     try:
-        if not path.is_file() or path.stat().st_size > 2**20: return None
+        if not path.is_file() or path.stat().st_size > most: return None
         return json.loads(path.read_text(encoding='utf-8'), parse_constant=_refuse)
     except (OSError, ValueError, RecursionError): return None
 

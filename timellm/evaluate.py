@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['OWN', 'GROWN', 'OTHER', 'SCALES', 'MEASURED', 'LoadedModel', 'load_model', 'kinship', 'scale_for', 'fit_notes',
-           'evaluate', 'all_windows', 'verdict', 'table_text']
+           'name_of', 'calibration_of', 'evaluate', 'all_windows', 'verdict', 'table_text']
 
 # %% ../nbs/09b_evaluate.ipynb #imports
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
+import numpy as np, pandas as pd
 from accelerate import Accelerator
 
 from .backbone import identify
@@ -21,10 +23,12 @@ from .checkpoint import CheckpointError, Identity, differences, load_checkpoint
 from .config import *
 from .dates import read_date
 from .drive import file_name
-from .folder import EVALUATION, experiment_folder, resolve, write_csv
+from .folder import CALIBRATION, EVALUATION, experiment_folder, resolve, write_csv
+from .intervals import *
 from .machine import make_accelerator
 from .measure import *
 from .model import TimeLLM, load_trained
+from .named import to_be_fetched
 from .pretrained import load_backbone
 from .prompt import Prompter, describe
 from .screen import progress_bar
@@ -219,6 +223,68 @@ def _measurement(cfg, path, df, split, since, scale): # as `evaluate`
     size, what = f'{cfg.seq_len} + {cfg.pred_len}', _measured_text(cfg, split, since)
     raise TimeLLMError(f'{table.name} has no window of {size} rows: {what}')
 
+# %% ../nbs/09b_evaluate.ipynb #own-data
+_OF_SPLITS = 'data', 'data_path', 'root_path', 'percent', 'seed'
+
+def _own_table(loaded, table):
+    "A table that holds what a checkpoint was trained on: the one given, else the run's own, read again"
+    trained, known = loaded.state['config'], loaded.state['data']
+    if kinship(table, known) != OTHER: return table
+    with suppress(TimeLLMError, OSError):
+        cfg = make_config(**trained)
+        own = table if to_be_fetched(cfg) else selected_table(cfg)
+        if kinship(own, known) != OTHER: return own
+    raise TimeLLMError(f'beside the checkpoint there is no {CALIBRATION} with these levels, and {table.name} '
+        'is not what it was trained on: evaluate or forecast its own data once')
+
+def _own_data(loaded, cfg, table):
+    "The `Data` that a checkpoint was trained on"
+    trained, known = loaded.state['config'], loaded.state['data']
+    table = _own_table(loaded, table)
+    lengths = known.get('lengths') or table.lengths
+    def first(s, n): return s._replace(values=s.values.iloc[:n])
+    own = list(map(first, table.series, lengths))
+    of_splits = {n: trained[n] for n in _OF_SPLITS if n in trained}
+    cfg = replace(cfg, **of_splits)
+    scale = Scale(np.array(known['mean']), np.array(known['std']))
+    return split_table(table._replace(series=own), cfg, scale)
+
+def _errors_on(loaded, cfg, windows):
+    "Errors of a checkpoint's model, (windows, pred_len)"
+    model, prompter, accelerator, *_ = loaded
+    with progress_bar('Time-LLM on validation', show=accelerator.is_main_process) as bar:
+        measure = partial(evaluate_windows, model, windows, prompter, cfg, accelerator, on_batch=bar.reached)
+        return collect_errors(measure, len(windows), cfg.pred_len, accelerator)
+
+# %% ../nbs/09b_evaluate.ipynb #calibration-of
+def name_of(model:TimeLLM)->str: return 'Time-LLM' if model.backbone else 'Time-LLM without LLM'   # in the table
+
+def _keep(calibration, path):
+    "Write it beside the checkpoint; a note where that is not possible"
+    try: write_calibration(calibration, path)
+    except OSError as e: print(f'NOTE: {path} could not be written ({e}), so the pass will be made again')
+
+def calibration_of(loaded:LoadedModel, # a checkpoint
+    cfg:Config, # of what is measured or forecast
+    table:Table, # likewise
+    levels=LEVELS, # percent
+    others=None # its own baselines, where they are there already
+)->Calibration:
+    "What validation says of a checkpoint, stored or made now; `TimeLLMError` where neither is possible"
+    path = loaded.path.with_name(CALIBRATION)
+    stored = read_calibration(path, loaded.state)
+    levels = {*levels, *(stored.levels if stored else ())}
+    if stored and (not stored.quantiles or levels == {*stored.levels}): return stored
+    data = _own_data(loaded, cfg, table)
+    main = loaded.accelerator.is_main_process
+    if others is None:
+        with progress_bar('DLinear', show=main) as bar: others = opponents(data, cfg, bar.reached)
+    of_model = partial(_errors_on, loaded, cfg)
+    id, name = loaded.state['id'], name_of(loaded.model)
+    made = calibrate(data, cfg, of_model, others, id, name, sorted(levels))
+    if main: _keep(made, path)
+    return made
+
 # %% ../nbs/09b_evaluate.ipynb #opponents-of
 def _opponents(m, on_batch): # `_Measurement`
     "The baselines of a table, and notes on them"
@@ -242,22 +308,45 @@ def _series_rows(name, sums, channels): # from `measure_windows` with `by_channe
         rows.append(dict(forecast=name, series=c, **errors, n=int(n)))
     return rows
 
-def _rows(m, others): # `_Measurement`; of `Opponent`
-    "A dict for Time-LLM and each opponent: `forecast` and what `measure_windows` gives; then those of each series"
+def _model_row(m, count, by_series): # `_Measurement`; `Coverage` or None; by series, too?
+    "A dict of Time-LLM: its errors, and how many values lie within its intervals"
     model, prompter, accelerator, *_ = m.loaded
-    by_series = dict(by_channel=bool(m.table.keys))
+    counted = dict(on_errors=count) if count else {}
     with progress_bar('Time-LLM', show=accelerator.is_main_process) as bar:
         errors = evaluate_windows(model, m.windows, prompter, m.cfg, accelerator,
-            on_batch=bar.reached, **by_series)
-    name = 'Time-LLM' if model.backbone else 'Time-LLM without LLM'
-    rows = [dict(forecast=name, **errors)]
+            on_batch=bar.reached, by_channel=by_series, **counted)
+    row = dict(forecast=name_of(model), **errors)
+    if not count: return row
+    if accelerator.num_processes > 1: count.reduced(accelerator)
+    covered = {f'coverage_{v:g}': share for v, share in zip(LEVELS, count.percent())}
+    return dict(row, **covered, error_ratio=count.relative()/count.expected)
+
+def _rows(m, others, count): # `_Measurement`; of `Opponent`; `Coverage` or None
+    "A dict for Time-LLM and each opponent: `forecast` and what `measure_windows` gives; then those of each series"
+    by_series = bool(m.table.keys)
+    rows = [_model_row(m, count, by_series)]
     for o in others:
-        errors = measure_windows(o.predict, m.windows, m.cfg, **by_series)
+        errors = measure_windows(o.predict, m.windows, m.cfg, by_channel=by_series)
         rows.append(dict(forecast=o.name, **errors))
     if not m.table.keys: return rows
     of_series = []
     for row in rows: of_series += _series_rows(row['forecast'], row.pop('channels'), m.table.channels)
     return [dict(row, series='') for row in rows] + of_series
+
+# %% ../nbs/09b_evaluate.ipynb #interval-columns
+def _calibration(m, others): # `_Measurement`; of `Opponent`
+    "The `Calibration` for a measurement, None without intervals, and notes"
+    if m.split in ('train', 'val'): return None, []
+    same_rows = m.kin == OWN and m.cfg.data == m.loaded.state['config']['data']
+    try: c = calibration_of(m.loaded, m.cfg, m.table, others=others if same_rows else None)
+    except TimeLLMError as e: return None, [f'no interval: {e}']
+    note = interval_note(c)
+    return c if c.quantiles else None, [note] if note else []
+
+def _coverage(m, calibration): # `_Measurement`
+    "The `Coverage` of its windows"
+    widths = [half_widths(calibration, 'model', v, m.table.channels).values for v in LEVELS]
+    return Coverage(m.windows, widths, calibration.model.relative)
 
 # %% ../nbs/09b_evaluate.ipynb #evaluate
 def evaluate(cfg:Config, # the run; of a checkpoint alone: `config_of`
@@ -267,15 +356,17 @@ def evaluate(cfg:Config, # the run; of a checkpoint alone: `config_of`
     since='', # date from which on rows are forecast, instead of a split
     scale:str='' # run or table; empty: the run's for its own data and for rows appended to it, else the table's
 )->pd.DataFrame: # forecast, mse, mae, windows, published_mse, published_mae, published_windows; of a long table: series
-    "Errors of Time-LLM and each baseline, a row each; `CheckpointError` as `load_model`"
+    "Errors of Time-LLM and each baseline, a row each, and how many percent its intervals hold; errors as `load_model`"
     m = _measurement(cfg, path, df, split, since, scale)
     main = m.loaded.accelerator.is_main_process
     with progress_bar('DLinear', show=main) as bar: others, more = _opponents(m, bar.reached)
+    calibration, why = _calibration(m, others)
     what = _measured_text(m.cfg, m.split, since)
     if main:
         print(f"{m.loaded.path}: step {m.loaded.state['global_step']}, {what} of {m.table.name}", flush=True)
-        for n in m.notes + more: print(f'NOTE: {n}')
-    result = pd.DataFrame(_rows(m, others)).rename(columns=dict(n='windows', published_n='published_windows'))
+        for n in m.notes + more + why: print(f'NOTE: {n}')
+    rows = _rows(m, others, _coverage(m, calibration) if calibration else None)
+    result = pd.DataFrame(rows).rename(columns=dict(n='windows', published_n='published_windows'))
     published = [c for c in result if c.startswith('published')]
     if since or m.split == 'all': result = result.drop(columns=published)
     if main: write_csv(result, experiment_folder(m.loaded.path)/_file_name(m, since))
@@ -326,13 +417,27 @@ def _series_text(table, most=10):
     shown = by.head(most).round(6).rename_axis(None).rename_axis(None, axis=1)
     return [head, shown.to_string()]
 
+def _interval_text(table):
+    "How many values lie within the intervals, and why they are not as many as they should be"
+    row = table.iloc[0]
+    shares = {float(n.removeprefix('coverage_')): row[n] for n in table if n.startswith('coverage_')}
+    if not shares: return []
+    within = ' and '.join(f'{share:.1f} % within the {level:g} % interval' for level, share in shares.items())
+    line = f'Intervals of {row.forecast}: {within}'
+    if all(abs(share - level) <= 3 for level, share in shares.items()): return [line]
+    why = f'the series moved, the errors here are {row.error_ratio:.2f} times as large as on validation'
+    if .95 < row.error_ratio < 1.05: why = 'errors are as large as on validation, but not in every channel and step'
+    why += ' (in units of the deviation of each window)'
+    return [line, f'That is off by more than 3 points: {why}']
+
 def table_text(table:pd.DataFrame # from `evaluate`
 )->str:
     "The table and the verdict as lines of text; errors are on scaled values"
     head = f"{'forecast':28}{'MSE':>10}{'MAE':>10}{'windows':>10}{'published MSE':>16}{'MAE':>10}{'windows':>10}"
     note = 'Errors are on scaled values; published: the last partial batch is dropped, as in published tables'
     rows = [_line(r) for r in all_windows(table).to_dict('records')]
-    return '\n'.join([head, *rows, note, *_series_text(table), f'Verdict: {verdict(table)}'])
+    lines = [head, *rows, note, *_interval_text(table), *_series_text(table), f'Verdict: {verdict(table)}']
+    return '\n'.join(lines)
 
 # %% ../nbs/09b_evaluate.ipynb #older-addresses
 from .addresses import moved

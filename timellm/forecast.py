@@ -8,7 +8,6 @@ __all__ = ['future_dates', 'Part', 'Forecast', 'forecast', 'forecast_text', 'Run
 # %% ../nbs/10b_forecast.ipynb #imports
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +20,10 @@ from .config import *
 from .dates import read_date
 from .drive import open_own
 from .footprint import eval_batch_size
-from .evaluate import LoadedModel, evaluate, fit_notes, load_model, scale_for, table_text
+from .evaluate import LoadedModel, calibration_of, evaluate, fit_notes, load_model, name_of
+from .evaluate import scale_for, table_text
 from .folder import experiment_folder, write_csv
+from .intervals import *
 from .oddities import *
 from .plots import *
 from .session import train
@@ -93,7 +94,7 @@ def _note_gaps(calendar, n, cfg): # n: rows before the forecast
     return [f'among the {cfg.seq_len} rows that the model reads and the {cfg.pred_len} that it forecasts '
         f'{gaps} are missing in time; it takes them as if there were no gap']
 
-# %% ../nbs/10b_forecast.ipynb #forecast-class
+# %% ../nbs/10b_forecast.ipynb #part-class
 class Part(NamedTuple):
     "The forecast of one series: tables indexed by date, a column for each channel, on the data's own scale"
     id:str # name of the series; empty: a wide table
@@ -101,15 +102,39 @@ class Part(NamedTuple):
     forecast:pd.DataFrame # the pred_len rows after them
     truth:pd.DataFrame # what is known of those rows; may be empty
     naive:pd.DataFrame # seasonal naive forecast of the same rows
+    lo:dict={} # lower ends of its intervals: a table like `forecast` for each level
+    hi:dict={} # upper ends
 
+# %% ../nbs/10b_forecast.ipynb #tables-of-parts-code
+def _with_intervals(part):
+    "Its forecast, and for each channel the columns of its intervals, the widest outside"
+    columns = {name: part.forecast[name] for name in part.forecast}
+    for name in part.forecast:
+        for level in sorted(part.lo, reverse=True): columns[f'{name}-lo-{level:g}'] = part.lo[level][name]
+        for level in sorted(part.hi): columns[f'{name}-hi-{level:g}'] = part.hi[level][name]
+    return pd.DataFrame(columns, index=part.forecast.index)
+
+def _long_form(parts, tables, keys):
+    "Tables of one channel each, below each other, with the columns of the long table"
+    id_column, date_column, value = keys
+    def long(part, table):
+        channel = table.columns[0]
+        columns = {id_column: part.id, date_column: table.index}
+        for name in table: columns[value + name.removeprefix(channel)] = table[name].array   # y, y-lo-80
+        return pd.DataFrame(columns)
+    return pd.concat(map(long, parts, tables), ignore_index=True)
+
+# %% ../nbs/10b_forecast.ipynb #forecast-class
 @dataclass
 class Forecast:
     "The forecast of a table: `past`, `forecast`, `truth` and `naive` have the shape of the table that was read"
     parts:list # a `Part` for each series
-    title:str # model and data
+    title:str # what made it, and data
     folder:Path # the experiment's
     name:str # of the table, for file names
     keys:tuple # of a long table: the names of its columns with id, date and value
+    by:str='model' # or best, blend
+    made_by:str='' # the model, a baseline or the shares of a blend
     @property
     def past(self)->pd.DataFrame: return self.table('past')
     @property
@@ -118,19 +143,17 @@ class Forecast:
     def truth(self)->pd.DataFrame: return self.table('truth')
     @property
     def naive(self)->pd.DataFrame: return self.table('naive')
+    @property
+    def with_intervals(self)->pd.DataFrame: # `forecast`, and `load-lo-80`, `load-hi-80` and so on
+        return self.shaped([_with_intervals(p) for p in self.parts])
+    @property
+    def levels(self)->list: return sorted(self.parts[0].lo)   # of its intervals, percent
     def table(self, name): # past, forecast, truth or naive
-        tables = [getattr(p, name) for p in self.parts]
+        return self.shaped([getattr(p, name) for p in self.parts])
+    def shaped(self, tables): # one for each part
         return _long_form(self.parts, tables, self.keys) if self.keys else tables[0]
     @property
     def last(self): return max(p.past.index[-1] for p in self.parts)   # date of the newest row that was read
-
-def _long_form(parts, tables, keys):
-    "Tables of one column each, below each other, with the columns of the long table"
-    id_column, date_column, value = keys
-    def long(part, table):
-        values = table.iloc[:, 0].array
-        return pd.DataFrame({id_column: part.id, date_column: table.index, value: values})
-    return pd.concat(map(long, parts, tables), ignore_index=True)
 
 # %% ../nbs/10b_forecast.ipynb #windows-before
 def _scale_of(inputs, known, how, name):
@@ -159,6 +182,60 @@ def _predict(loaded:LoadedModel, windows, batch_size): # (channels, seq_len), sc
             forecasts.append(y.cpu())
     return torch.cat(forecasts).double()
 
+# %% ../nbs/10b_forecast.ipynb #how
+class _How(NamedTuple):
+    "How a forecast is made"
+    by:str # model, best or blend
+    pairs:list # a `Member` and its weight, each
+    calibration:Calibration # None: no intervals
+    levels:tuple # of the intervals, percent
+    notes:list
+    @property
+    def made_by(self):
+        if self.by == 'blend': return shares_text(self.pairs)
+        member, _ = self.pairs[0]
+        return member.name
+
+def _check_by(by):
+    if by not in BY: raise ConfigError([f"by={by!r}: accepted are {', '.join(BY)}{nearest(by, BY)}"])
+
+def _how(loaded, cfg, table, levels, by):
+    "The `_How` of a forecast; `TimeLLMError` where best or blend is not known"
+    not_judged = dict(mse=0, mae=0, relative=0)
+    model = Member(name_of(loaded.model), **not_judged, weight=1, recipe={})
+    alone = _How(by, [(model, 1.)], None, (), [])
+    if by == 'model' and not levels: return alone
+    try: c = calibration_of(loaded, cfg, table, levels or LEVELS)
+    except TimeLLMError as e:
+        if by != 'model': raise TimeLLMError(f'by={by!r} is not known: {e}') from e
+        return alone._replace(notes=[f'no interval: {e}'])
+    notes = [interval_note(c)] if levels else []
+    if by == 'model': notes.append(better_note(c, experiment_folder(loaded.path)))
+    notes = [n for n in notes if n]
+    if not c.quantiles: levels = ()
+    return _How(by, c.made_by(by), c, levels, notes)
+
+def _predict_as(how, loaded, windows, cfg): # (channels, seq_len), scaled
+    "The forecasts, mixed, (channels, pred_len), float64, on the CPU"
+    mixed = 0
+    for member, weight in how.pairs:
+        if not weight: continue   # the share of the model may be 0
+        if member.recipe: y = made_again(member.recipe, cfg.seq_len, cfg.pred_len)(windows).double()
+        else: y = _predict(loaded, windows, eval_batch_size(cfg))
+        mixed = mixed + weight*y
+    return mixed
+
+# %% ../nbs/10b_forecast.ipynb #widths
+def _widths(how, channels, windows): # (channels, seq_len), scaled
+    "Half widths by level, (channels, pred_len), scaled, and a note where they are pooled"
+    unit = spread(windows)[:, None]   # (channels, 1)
+    found = {v: half_widths(how.calibration, how.by, v, channels) for v in how.levels}
+    pooled = next(iter(found.values())).pooled if found else []
+    widths = {v: torch.from_numpy(w.values)*unit for v, w in found.items()}
+    if not pooled: return widths, []
+    return widths, [f'{len(pooled)} of {len(channels)} channels were not in the training, or had too few validation '
+        f'windows (the first: {pooled[0]!r}): their intervals are those of all channels together']
+
 # %% ../nbs/10b_forecast.ipynb #naive-before
 def _season(table, inputs, scale, cfg):
     "Rows of the season, chosen on the newest rows before the forecast"
@@ -172,25 +249,36 @@ def _season(table, inputs, scale, cfg):
     return best_season(table.longest.calendar.cycles, windows, cfg)
 
 # %% ../nbs/10b_forecast.ipynb #title-of
-def _title(loaded, cfg, name): # of the table
-    "Model and data of a forecast"
+def _title(loaded, how, cfg, name): # of the table
+    "What made a forecast, and its data"
     parts = ['Time-LLM without LLM']
     if loaded.model.backbone: parts = [loaded.state['backbone']['name'], f'first {cfg.llm_layers} layers']
-    parts += [f"step {loaded.state['global_step']}", f'on {Path(name).name}']
-    return ', '.join(parts)
+    parts.append(f"step {loaded.state['global_step']}")
+    if how.by == 'blend': parts.insert(0, f'blend of {how.made_by}')
+    if how.by == 'best': parts.insert(0, f'{how.made_by} (best on validation)')
+    has_model = any(weight and not member.recipe for member, weight in how.pairs)
+    if not has_model: parts = parts[:1]
+    return ', '.join([*parts, f'on {Path(name).name}'])
 
 # %% ../nbs/10b_forecast.ipynb #parts-of
-def _parts(inputs, predicted, naive, cfg): # (channels, pred_len) both, on the data's own scale
+def _part(i, rows, predicted, naive, widths, cfg): # an `_Input`; slice of its channels
+    "The `Part` of a series"
+    s, n = i
+    future = future_dates(s.calendar, n, cfg.pred_len)
+    columns = s.values.columns
+    def of_series(y): return pd.DataFrame(y[rows].T.numpy(), index=future, columns=columns)
+    lo = {level: of_series(predicted - w) for level, w in widths.items()}
+    hi = {level: of_series(predicted + w) for level, w in widths.items()}
+    past = s.values.iloc[n - cfg.seq_len:n]
+    truth = s.values.iloc[n:n + cfg.pred_len]
+    return Part(s.id, past, of_series(predicted), truth, of_series(naive), lo, hi)
+
+def _parts(inputs, predicted, naive, widths, cfg): # (channels, pred_len) each; widths by level; the data's own scale
     "A `Part` for each series"
     parts, k = [], 0
-    for s, n in inputs:
-        last = k + len(s.channels)
-        future = future_dates(s.calendar, n, cfg.pred_len)
-        as_table = partial(pd.DataFrame, index=future, columns=s.values.columns)
-        tables = [as_table(y[k:last].T.numpy()) for y in (predicted, naive)]
-        past = s.values.iloc[n - cfg.seq_len:n]
-        truth = s.values.iloc[n:n + cfg.pred_len]
-        parts.append(Part(s.id, past, tables[0], truth, tables[1]))
+    for i in inputs:
+        last = k + len(i.series.channels)
+        parts.append(_part(i, slice(k, last), predicted, naive, widths, cfg))
         k = last
     return parts
 
@@ -207,9 +295,13 @@ def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
     path='', # checkpoint file or folder; empty: the experiment's best
     df:pd.DataFrame=None, # a table in memory instead of the config's file
     date='', # last date that the model reads; empty: the table's last
-    scale:str='run' # run: as in the training; table: mean and deviation of the table's own rows
+    scale:str='run', # run: as in the training; table: mean and deviation of the table's own rows
+    level=LEVELS, # of the intervals, percent; none: no intervals
+    by:str='model' # model; best: what won on validation; blend: the mixture that would have
 )->Forecast:
     "What follows the newest (or a given) window; `TimeLLMError` for other columns or step, too short a past"
+    levels = read_levels(level)
+    _check_by(by)
     loaded = load_model(cfg, path)
     cfg, known = loaded.cfg, loaded.state['data']
     table = _table_for(cfg, df, known, scale)
@@ -219,13 +311,16 @@ def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
     mean, std = (torch.from_numpy(v)[:, None] for v in of_scale)   # (channels, 1)
     windows = _rows_before(inputs, cfg.seq_len)   # (channels, seq_len)
     scaled = ((windows - mean)/std).float()
-    predicted = _predict(loaded, scaled, eval_batch_size(cfg))*std + mean   # (channels, pred_len)
+    how = _how(loaded, cfg, table, levels, by)
+    predicted = _predict_as(how, loaded, scaled, cfg)*std + mean   # (channels, pred_len)
     _check_finite(predicted, table)
+    widths, pooled = _widths(how, [c for i in inputs for c in i.series.channels], scaled)
+    widths = {v: w*std for v, w in widths.items()}
     naive = seasonal_naive(windows, cfg.pred_len, _season(table, inputs, of_scale, cfg))   # (channels, pred_len)
     gaps = _note_gaps(inputs[0].series.calendar, inputs[0].n, cfg)
-    for n in [*notes, *left_out, *far, *gaps]: print(f'NOTE: {n}')
-    return Forecast(_parts(inputs, predicted, naive, cfg), _title(loaded, cfg, table.name),
-        experiment_folder(loaded.path), name_in_files(table.name), table.keys)
+    for n in [*notes, *left_out, *far, *gaps, *how.notes, *pooled]: print(f'NOTE: {n}')
+    return Forecast(_parts(inputs, predicted, naive, widths, cfg), _title(loaded, how, cfg, table.name),
+        experiment_folder(loaded.path), name_in_files(table.name), table.keys, by, how.made_by)
 
 # %% ../nbs/10b_forecast.ipynb #plot
 @patch
@@ -250,8 +345,11 @@ def save(self:Forecast, folder='' # made if missing; empty: the experiment's
     folder = Path(folder or self.folder)
     folder.mkdir(parents=True, exist_ok=True)
     name = f'forecast_{self.name}_{_stamp(self.last)}'
+    if self.by != 'model': name += f'_{self.by}'
     csv, png = folder/f'{name}.csv', folder/f'{name}.png'
-    write_csv(self.forecast if self.keys else self.forecast.reset_index(), csv)
+    table = self.with_intervals if self.keys else self.with_intervals.reset_index()
+    if self.by != 'model': table = table.assign(made_by=self.made_by)
+    write_csv(table, csv)
     with open_own(png) as f: self.plot().savefig(f, dpi=120)
     return csv, png
 
@@ -262,8 +360,11 @@ def forecast_text(f:Forecast, # to be shown
     "Cut-off, first rows and files as lines of text"
     csv, png = files
     head = f.forecast.head(7).to_string(max_cols=8, float_format='{:.3f}'.format)
-    return (f'Forecast of {f.title}, after {f.last}:\n{head}\n'
-        f'... {len(f.forecast)} rows in {csv}, picture in {png}')
+    lines = [f'Forecast of {f.title}, after {f.last}:', head]
+    lines.append(f'... {len(f.forecast)} rows in {csv}, picture in {png}')
+    levels = ' and '.join(f'{level:g} %' for level in f.levels)
+    if levels: lines.append(f'Intervals of {levels} are in both; columns are named like NAME-lo-{f.levels[0]:g}')
+    return '\n'.join(lines)
 
 # %% ../nbs/10b_forecast.ipynb #run
 class RunResult(NamedTuple):

@@ -20,9 +20,8 @@ from .prompt import Prompter, ahead
 from .windows import *
 
 # %% ../nbs/06b_measure.ipynb #errors
-def _errors(predicted, y): # (B, pred_len) both
+def _errors(error): # (B, pred_len), float64
     "Mean squared and mean absolute error of each window, (2, B), float64"
-    error = predicted.cpu().double() - y.double()   # (B, pred_len)
     return torch.stack([error.square(), error.abs()]).mean(-1)
 
 # %% ../nbs/06b_measure.ipynb #sums
@@ -63,12 +62,17 @@ _ALONE = SimpleNamespace(process_index=0, num_processes=1, device='cpu')   # no 
 
 class _Batch(NamedTuple):
     "This process's share of a batch"
+    index:torch.Tensor # (B,) numbers of its windows
     in_full:torch.Tensor # (B,) is the window in a full batch of `batch_size`?
     x:torch.Tensor # (B, seq_len)
     y:torch.Tensor # (B, pred_len)
     more:tuple # what `prepare` made of x
     channel:torch.Tensor # (B,) that each window is of
-    place:torch.Tensor # (B,) of each window among those that are taken
+
+def _batch(windows, i, n_full, prepare): # (B,) window numbers; windows in full batches
+    x, y = windows[i]
+    more = prepare(x) if len(x) else ()
+    return _Batch(i, i < n_full, x, y, more, windows.channel(i))
 
 @torch.no_grad()
 def measure_windows(predict, # function of windows (B, seq_len) and what `prepare` made of them; forecasts (B, pred_len)
@@ -78,6 +82,7 @@ def measure_windows(predict, # function of windows (B, seq_len) and what `prepar
     prepare=lambda x: (), # tensors made from the windows on the CPU, ahead of time
     stride:int=1, # take every n-th window
     on_batch=lambda done, total: None, # called before each batch and at the end; may raise to stop
+    on_errors=lambda i, error: None, # called with this process's window numbers (B,) and their errors (B, pred_len)
     by_channel:bool=False, # also `channels`: sums of squared and absolute errors and windows, (channels, 3)
     each:bool=False # also `each`: squared and absolute error of every window taken, in order, (2, n)
 )->dict: # published: without the last partial batch of `batch_size`
@@ -88,15 +93,15 @@ def measure_windows(predict, # function of windows (B, seq_len) and what `prepar
     sums = _Sums(windows.n_channels, n if each else 0)
     batches = index.split(eval_batch_size(cfg)*a.num_processes)
     def make(batch):
-        i = batch[a.process_index::a.num_processes]
-        x, y = windows[i]
-        more = prepare(x) if len(x) else ()
-        return _Batch(i < n_full, x, y, more, windows.channel(i), i//stride)
+        mine = batch[a.process_index::a.num_processes]
+        return _batch(windows, mine, n_full, prepare)
     for done, b in enumerate(ahead(batches, make)):
         on_batch(done, len(batches))
         if not len(b.x): continue
         predicted = predict(*(t.to(a.device) for t in (b.x, *b.more)))   # (B, pred_len)
-        sums.add(_errors(predicted, b.y), b.in_full, b.channel, b.place)
+        error = predicted.cpu().double() - b.y.double()   # (B, pred_len)
+        on_errors(b.index, error)
+        sums.add(_errors(error), b.in_full, b.channel, b.index//stride)
     on_batch(len(batches), len(batches))
     if a.num_processes > 1: sums.reduced(a)
     means = _means(sums.all, n, 0 if stride > 1 else n_full)
@@ -108,7 +113,7 @@ def evaluate_windows(model:TimeLLM, # not wrapped
     prompter:Prompter, # makes the windows' token ids
     cfg:Config, # uses eval_batch_size, batch_size
     accelerator:Accelerator, # device, precision, processes
-    **kw # stride, on_batch
+    **kw # stride, on_batch, on_errors, by_channel
 )->dict:
     "`measure_windows` of a model; the prototypes, which depend on weights only, are computed once"
     was_training = model.training

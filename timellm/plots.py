@@ -22,10 +22,18 @@ class Picture(Figure):
         return png.getvalue()
 
 # %% ../nbs/10_plots.ipynb #draw-channel
+def _draw_bands(ax, f, name): # f: may have lo and hi, tables by level
+    "A band for each level, the widest first"
+    lo, hi = getattr(f, 'lo', {}), getattr(f, 'hi', {})
+    for n, level in enumerate(sorted(lo, reverse=True)):
+        look = dict(color='tab:blue', alpha=.15 + .15*n, lw=0, label=f'{level:g} %')
+        ax.fill_between(lo[level].index, lo[level][name], hi[level][name], **look)
+
 def _draw_channel(ax, f, name, title): # f: has past, forecast, truth, naive; name: of their column
     "One channel's panel of `plot_forecast`"
     from_cut_off = lambda t: pd.concat([f.past.tail(1), t])[name]   # lines begin at the last known value
     past = f.past[name].tail(4*len(f.forecast))
+    _draw_bands(ax, f, name)
     ax.plot(past, color='black', lw=1, label='past')
     ax.plot(f.naive[name], color='lightgrey', lw=1.5, label='seasonal naive')
     if len(f.truth): ax.plot(from_cut_off(f.truth), 'k:', lw=1, label='truth')
@@ -38,10 +46,10 @@ def _draw_channel(ax, f, name, title): # f: has past, forecast, truth, naive; na
     ax.tick_params(labelsize=7)
 
 # %% ../nbs/10_plots.ipynb #plot-forecast
-def plot_forecast(f, # a `Forecast`, or what has past, forecast, truth, naive and title
+def plot_forecast(f, # a `Forecast`, or what has past, forecast, truth, naive and title; lo and hi by level
     most:int=16 # channels shown
 )->Picture:
-    "A panel for each channel: past, truth, forecast, cut-off, seasonal naive"
+    "A panel for each channel: past, truth, forecast, its intervals, cut-off, seasonal naive"
     parts = getattr(f, 'parts', [f])
     channels = [(part, c) for part in parts for c in part.forecast.columns]
     shown = channels[:most]
@@ -53,7 +61,7 @@ def plot_forecast(f, # a `Forecast`, or what has past, forecast, truth, naive an
         title = getattr(part, 'id', '') or name
         _draw_channel(ax, part, name, title)
     for ax in fig.axes[len(shown):]: ax.remove()   # an odd number of channels in two columns
-    fig.legend(*fig.axes[0].get_legend_handles_labels(), loc='outside lower center', ncols=4, fontsize=8)
+    fig.legend(*fig.axes[0].get_legend_handles_labels(), loc='outside lower center', ncols=6, fontsize=8)
     title = f.title
     if len(channels) > most: title += f' ({most} of {len(channels)} channels)'
     fig.suptitle(title, fontsize=9, x=.01, ha='left', parse_math=False)
