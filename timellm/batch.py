@@ -48,7 +48,8 @@ def _begun_text(older):
 
 def _as_its_run(cfg, folder, rep):
     "The config with the older preset's values, and a note"
-    newest = next(iter(_resumable(cfg, folder, rep)), None)
+    listed = _resumable(cfg, folder, rep) if changed_presets(cfg) else []   # nothing is read in vain
+    newest = next(iter(listed), None)
     older = as_begun(cfg, newest.meta['config']) if newest else {}
     return (with_settings(cfg, **older), [_begun_text(older)]) if older else (cfg, [])
 

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['GROUPS', 'RESUME_RULES', 'LOCKED', 'LOCKED_BY_STEP', 'BY_STEP', 'CHOICES', 'DATE_FORMATS', 'ABLATIONS', 'PRESETS',
            'PRESETS_BEFORE', 'TimeLLMError', 'ConfigError', 'Config', 'ResumeRule', 'resume_rules_text', 'setting',
-           'experiment_dir', 'nearest', 'has_backbone', 'preset_values', 'as_begun', 'make_config', 'with_settings',
-           'option', 'as_command', 'why_finished']
+           'experiment_dir', 'nearest', 'has_backbone', 'preset_values', 'changed_presets', 'as_begun', 'make_config',
+           'with_settings', 'option', 'as_command', 'why_finished']
 
 # %% ../nbs/01_config.ipynb #imports
 import math, os, re, shlex
@@ -434,13 +434,21 @@ PRESETS_BEFORE = dict(   # the values that were changed in a preset, as they wer
     etth1_smollm2=dict(_PUBLISHED_FORM, lradj='type1', learning_rate=4e-4, train_epochs=30),
     demo=dict(_PUBLISHED_FORM, lradj='TST', learning_rate=3e-3, train_epochs=1))
 
+def changed_presets(cfg:Config # the run
+)->list:
+    "Presets of whose changed values the run has some"
+    def has_some(name, before):
+        newer = preset_values(name)
+        return cfg.data == newer['data'] and any(getattr(cfg, n) == newer[n] for n in before)
+    return [name for name, before in PRESETS_BEFORE.items() if has_some(name, before)]
+
 def as_begun(cfg:Config, # the run
     began:dict # settings of its checkpoint
 )->dict:
     "The older values of a preset that a run goes on with, where it was begun under it; else empty"
     began = {**preset_values(''), **began}   # older checkpoints lack newer settings
-    for name, before in PRESETS_BEFORE.items():
-        newer = preset_values(name)
+    for name in changed_presets(cfg):
+        newer, before = preset_values(name), PRESETS_BEFORE[name]
         changed = {n: v for n, v in before.items() if began[n] != getattr(cfg, n)}
         back = {n: v for n, v in changed.items() if getattr(cfg, n) == newer[n]}   # not what the user named
         is_older = all(began[n] == v for n, v in changed.items())

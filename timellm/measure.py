@@ -92,9 +92,7 @@ def measure_windows(predict, # function of windows (B, seq_len) and what `prepar
     n, n_full = len(index), len(index)//cfg.batch_size*cfg.batch_size   # n_full: in full batches
     sums = _Sums(windows.n_channels, n if each else 0)
     batches = index.split(eval_batch_size(cfg)*a.num_processes)
-    def make(batch):
-        mine = batch[a.process_index::a.num_processes]
-        return _batch(windows, mine, n_full, prepare)
+    def make(batch): return _batch(windows, batch[a.process_index::a.num_processes], n_full, prepare)
     for done, b in enumerate(ahead(batches, make)):
         on_batch(done, len(batches))
         if not len(b.x): continue
