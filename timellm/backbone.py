@@ -54,16 +54,17 @@ class Backbone(nn.Module):
         super().__init__()
         _fuse_activations(model)
         self.model = model.requires_grad_(False)
-        self.tokenizer, self.name, self.revision = tokenizer, name, revision
-        self.dropout = dropout
+        self.tokenizer, self.dropout = tokenizer, dropout
+        self.name, self.revision = name, revision
         self.positions = getattr(model.config, 'max_position_embeddings', None)   # None: no last one
         self.reach = _reach(model.config)   # positions; a longer input takes the plain pass
         self.fast = None   # has it a fast pass? None: not tried yet
-        self.why_plain = ''   # why it has none, as `try_fast` found
+        self.why_plain = ''   # why not, as `try_fast` found
+        self.repeats = False   # are key heads repeated on a CPU, too? The kernels of GPUs that take a mask need it
         self.compute = None   # the half precision of its products; None: that of the code around it
         self.exact = True   # held in float32: its two passes differ by rounding in float32 only
         self._sha256 = None   # of the weights as they were loaded; None: not computed yet
-        self._kept = _Kept()   # what the common tokens leave for later ones
+        self._kept = _Kept()   # what the common tokens leave
         self.eval()
     @property
     def embeddings(self): return self.model.get_input_embeddings().weight   # (vocab, d_llm)
@@ -127,9 +128,11 @@ class _Keys:
     def __init__(self, before, # list of {layer: _KV}, one for each part
         qpos, # positions of queries (B or 1, Q)
         kpos, # positions of keys (B or 1, K), those of `before` included
-        last=None): # layer after whose keys the pass may end; None: all layers to their end
+        last=None, # layer after whose keys the pass may end; None: all layers to their end
+        repeats=True): # are key heads repeated that query heads share?
         self.before = before
         self.last = last
+        self.repeats = repeats
         self.mask = (kpos[:, None] <= qpos[:, :, None])[:, None]   # (B, 1, Q, K)
         self.kept = {}   # {layer: _KV}
 
@@ -152,15 +155,11 @@ def _attend(module, q, k, v, mask, scaling=None, keys=None,
     if layer == keys.last: raise _KeysComplete
     k = _join([part[layer].k for part in keys.before], k)   # (B, key heads, K, D)
     v = _join([part[layer].v for part in keys.before], v)   # (B, key heads, K, D)
-    out = _scaled_dot_product(q, k, v, keys.mask, scaling)   # (B, heads, Q, D)
+    group = q.shape[1]//k.shape[1]   # query heads that share a key head
+    if group > 1 and keys.repeats: k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+    how = dict(scale=scaling, enable_gqa=group > 1 and not keys.repeats)
+    out = F.scaled_dot_product_attention(q, k, v, keys.mask, **how)   # (B, heads, Q, D)
     return out.transpose(1, 2), None
-
-def _scaled_dot_product(q, k, v, mask, scale): # k, v (B, key heads, K, D): query heads may share a key head
-    shared = q.shape[1]//k.shape[1]
-    if q.device.type == 'cpu' or shared == 1: # a GPU's kernels with a mask want a key head for each
-        return F.scaled_dot_product_attention(q, k, v, mask, scale=scale, enable_gqa=shared > 1)
-    k, v = k.repeat_interleave(shared, 1), v.repeat_interleave(shared, 1)
-    return F.scaled_dot_product_attention(q, k, v, mask, scale=scale)
 
 # %% ../nbs/05_backbone.ipynb #register-attention
 # since transformers 4.53
@@ -180,7 +179,7 @@ def _attention(config, name):
 def _through(self:Backbone, x, before, qpos, kpos, keys_only=False):   # x (B, n, d_llm); the others as in `_Keys`
     "One part through the layers: its hidden states (B, n, d_llm), or only its keys and values {layer: _KV}"
     last = self.model.config.num_hidden_layers - 1 if keys_only else None
-    keys = _Keys(before, qpos, kpos, last)
+    keys = _Keys(before, qpos, kpos, last, self.repeats or x.device.type != 'cpu')
     positions = qpos.expand(len(x), -1)   # (B, n)
     with _attention(self.model.config, 'timellm'):
         try: out = self.model(inputs_embeds=x, position_ids=positions, use_cache=False, keys=keys)

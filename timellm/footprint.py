@@ -55,6 +55,7 @@ def _empty_model(cfg, config, held, common):
     if config is not None:
         backbone = Backbone(AutoModel.from_config(config, trust_remote_code=False), None, 'counted')
         backbone.fast = not cfg.backbone_dropout
+        backbone.repeats = True   # counted as on a GPU
         backbone.common = common
         for p in backbone.model.parameters():
             if p.dim() > 1: p.data = p.data.to(held.dtype)
