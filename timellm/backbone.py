@@ -71,9 +71,6 @@ class Backbone(nn.Module):
     @property
     def d_llm(self): return self.embeddings.shape[1]
     def train(self, mode=True): return super().train(mode and self.dropout)   # eval, whatever the model around it does
-    def computing(self, device): # cpu, cuda, ...
-        "Around a pass: in the half precision that the weights are held in"
-        return torch.autocast(device, self.compute) if self.compute else nullcontext()
     def forward(self, ids, mask, patches, alike=None):   # (B, L), (B, L), (B, P, d_llm); from `begin_alike`, or None
         L, P = ids.shape[1], patches.shape[1]
         check_length(L, P, self.positions, self.name)
@@ -95,6 +92,11 @@ def check_length(L:int, # tokens of a prompt; 0: there is none, or it is not kno
         'take a shorter description, prompt=short, a smaller seq_len, or a larger stride')
 
 # %% ../nbs/05_backbone.ipynb #plain-pass
+@patch
+def computing(self:Backbone, device): # cpu, cuda, ...
+    "Around a pass: in the half precision that the weights are held in"
+    return torch.autocast(device, self.compute) if self.compute else nullcontext()
+
 @patch
 def plain_pass(self:Backbone, ids, mask, patches):   # (B, L), (B, L), (B, P, d_llm)
     "Prompt and patches through all layers at once, with gradient; the hidden states (B, P, d_llm) of the patches"
