@@ -192,6 +192,8 @@ def one_case(case, tokenizer, steps, profiled):
     cfg = make_config_of(case)
     acc, tok = make_accelerator(cfg), AutoTokenizer.from_pretrained(tokenizer)
     tok.pad_token = tok.eos_token
+    config = MODELS[case.model][1]
+    config.vocab_size = max(config.vocab_size, len(tok))   # a word for each of GPT-2's tokens
     step, (ids, mask) = make_step(case, cfg, acc, tok)
     figures = dict(seconds=min(step_times(step, steps, acc.device)), **machine_figures(acc))
     common = len(common_tokens(cfg, tok))
