@@ -302,7 +302,8 @@ def times(cfg:Config, # the run
     config = backbone_config(cfg)
     if config is None: return None
     lengths = _lengths(cfg)
-    sizes = config.hidden_size, config.vocab_size, cfg.llm_layers, count_patches(cfg)
+    vocab = 0 if cfg.prototypes == 'direct' else config.vocab_size   # no product over it
+    sizes = config.hidden_size, vocab, cfg.llm_layers, count_patches(cfg)
     how = dict(own=lengths.longest - lengths.common, layer=_layer_weights(config))
     held = held_on(cfg, device)
     rate = _T4_RATE if device == T4 else _rate(device.kind, held.dtype)
