@@ -47,7 +47,7 @@ def _from_text(text):
 def own_name(cfg:Config # the run
 )->str:
     "What the config itself is called in the table, as `evaluate` does"
-    return 'Time-LLM without LLM' if cfg.llm_model.lower() == 'none' else 'Time-LLM'
+    return 'Time-LLM' if has_backbone(cfg) else 'Time-LLM without LLM'
 
 def read_variants(variants, # texts 'name: setting=value ...', or a dict of the settings by name
     cfg:Config # the run
@@ -255,7 +255,7 @@ def published(name:str, # of a baseline; empty: the config's own model
 class Row(NamedTuple):
     "A forecast in the table"
     name:str
-    has_llm:bool # is there a language model in it?
+    has_llm:bool # is there a language model in it? One with random weights (`llm_init`) is none
     by_seed:list # a `Measured` for each seed
     published:Errors=Errors()
     @property
@@ -264,9 +264,10 @@ class Row(NamedTuple):
 def _row_of_run(name, settings, configs, by_seed):
     "The `Row` of a variant"
     cfg = configs[0]
-    is_plain = all(n in GROUPS['Backbone'].split() for n in settings)
+    has_llm = has_backbone(cfg) and cfg.llm_init == 'pretrained'
+    is_plain = has_llm and all(n in GROUPS['Backbone'].split() for n in settings)
     figures = published('', cfg) if is_plain else Errors()
-    return Row(name, cfg.llm_model.lower() != 'none', by_seed, figures)
+    return Row(name, has_llm, by_seed, figures)
 
 def _of_seed(m): # `Measured`
     "Its figures as a dict"

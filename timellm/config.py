@@ -452,7 +452,8 @@ def as_begun(cfg:Config, # the run
         changed = {n: v for n, v in before.items() if began[n] != getattr(cfg, n)}
         back = {n: v for n, v in changed.items() if getattr(cfg, n) == newer[n]}   # not what the user named
         is_older = all(began[n] == v for n, v in changed.items())
-        if back and is_older and began['data'] == newer['data']: return back
+        is_of_it = 2*len(back) >= len(before) and began['data'] == newer['data']
+        if back and is_older and is_of_it: return back
     return {}
 
 # %% ../nbs/01_config.ipynb #unknown-names
