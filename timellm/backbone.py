@@ -251,10 +251,9 @@ _BOUND_HALF = .05   # held in half precision, or quantized
 
 def _difference(b):
     "Largest difference of the passes on made-up batches, as a share of the plain one's largest value"
-    batches, common = _made_up(b), b.common
-    b.common = batches[0][0][0, :4]   # the batches' own, for the comparison
-    try: return _difference_on(b, batches)
-    finally: b.common = common
+    batches, beside = _made_up(b), copy.copy(b)
+    beside.common = batches[0][0][0, :4]   # the batches' own; `b` keeps its own, as another thread may ask for it
+    return _difference_on(beside, batches)
 
 def _difference_on(b, batches):
     device = b.embeddings.device.type

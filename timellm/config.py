@@ -87,7 +87,7 @@ class Config:
     batch_size:int=32 # windows a step (and process); auto (or 0): the largest that the device holds
     eval_batch_size:int=0 # windows at once in validation and test; 0: what fits. Changes no numbers
     eval_stride:int=1 # validate and test every n-th window between epochs; 1: all of them
-    test_every:int=0 # epochs from one test pass to the next; 0: only after the last epoch
+    test_every:int=0 # epochs from one test pass to the next; 0: only after the last epoch; -1: never
     train_epochs:int=10 # most epochs
     val_per_epoch:int=1 # validations in an epoch, the last one at its end
     patience:int=10 # stop after so many validations in a row without a better loss
@@ -267,8 +267,8 @@ def nearest(name, # any value; its text is compared, without regard to case
 
 # %% ../nbs/01_config.ipynb #check-values
 _AT_LEAST = {
-    2: 'seq_len',
-    0: 'label_len save_steps save_total_limit num_workers seed test_every batch_size eval_batch_size',
+    2: 'seq_len', -1: 'test_every',
+    0: 'label_len save_steps save_total_limit num_workers seed batch_size eval_batch_size',
     1: 'pred_len patch_len stride d_model d_ff n_heads itr llm_layers eval_stride '
         'train_epochs val_per_epoch patience percent'}
 _IN_FOLDER_NAME = 'task_name model_id des embed model_comment'

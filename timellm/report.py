@@ -317,8 +317,10 @@ def _prompt_text(cfg):
 
 # %% ../nbs/08b_report.ipynb #plan-rows
 def _when_tested(cfg):
-    if cfg.test_every == 1: return 'after each epoch'
-    return f'every {cfg.test_every} epochs, and after the last' if cfg.test_every else 'after the last epoch'
+    every = cfg.test_every
+    if every < 0: return 'not measured'
+    if every == 1: return 'after each epoch'
+    return f'every {every} epochs, and after the last' if every else 'after the last epoch'
 
 def _batches(n, size): return f'{n:,} windows, {-(-n//size)} batches ({n//size} full)'
 

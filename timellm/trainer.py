@@ -567,6 +567,7 @@ def epoch_row(self:Trainer, val:dict, test:dict)->dict: # from `measure`; test: 
 def tests_now(self:Trainer, val_loss:float)->bool:
     "Is the test split to be measured after the present validation?"
     after, every = replace(self.progress), self.cfg.test_every
+    if every < 0: return False
     after.judge(val_loss)
     if not self.epoch_is_over: return bool(after.finished(self.cfg))
     after.after_epoch()
