@@ -97,9 +97,11 @@ def _in_long_form(f, h): # `Forecast` of a long table; rows of each series
     return table.rename(columns={c: MODEL + c.removeprefix(value) for c in table.columns[2:]})
 
 def _with_ids(table, column, ids): # ids: from `_ids`
-    "Its series named as in the table that was given"
+    "Its series named as in the table that was given; numbers in their order"
     if not ids: return table
-    return table.assign(**{column: [ids[i] for i in table[column]]})
+    table = table.assign(**{column: [ids[i] for i in table[column]]})
+    if table[column].dtype.kind not in 'iuf': return table
+    return table.sort_values(column, kind='stable', ignore_index=True)
 
 # %% ../nbs/10d_forecaster.ipynb #own-run
 @patch
@@ -150,13 +152,18 @@ def plot(self:Forecaster, df:pd.DataFrame=None, # as for `predict`
 
 # %% ../nbs/10d_forecaster.ipynb #cut
 def _without_last(table, rows):
-    "The table with so many rows less in each series, those with less than two left dropped; `TimeLLMError` for none"
+    "The table without the last rows of each series, a note on those too short for that; `TimeLLMError` if all are"
     def cut(s):
         values = s.values.iloc[:-rows]
         calendar = replace(s.calendar, dates=s.calendar.dates[:-rows])
         return s._replace(values=values, calendar=calendar)
-    kept = [cut(s) for s in table.series if len(s.values) >= rows + 2]
-    if kept: return table._replace(series=kept)
+    kept = [cut(s) for s in table.series if len(s.values) >= rows + 2]   # a step takes two rows
+    short = [s.id for s in table.series if len(s.values) < rows + 2]
+    notes = list(table.notes)
+    if short:
+        notes.append(f'{len(short)} of {len(table.series)} series have too few rows before the cut-off '
+            f'and are left out (the first: {short[0]!r})')
+    if kept: return table._replace(series=kept, notes=notes)
     raise TimeLLMError(f'{table.name} has {max(table.lengths)} rows in its longest series, and the cross-validation '
         f'holds out the last {rows}: take fewer n_windows, a smaller step_size or h')
 
