@@ -10,7 +10,8 @@ from importlib import import_module
 from types import ModuleType
 
 # %% ../nbs/01b_addresses.ipynb #front
-FRONT = dict(make_config='config', train='session', plan_text='report', evaluate='evaluate', forecast='forecast')
+FRONT = dict(Forecaster='forecaster', make_config='config', plan_text='report', train='session',
+    evaluate='evaluate', forecast='forecast', compare='compare', TimeLLMError='config')   # name: its room
 
 def fetch(room:str, name:str):
     "A name from its room, imported now"
@@ -18,16 +19,20 @@ def fetch(room:str, name:str):
 
 class Front(ModuleType):
     "The package `timellm`: its public names come from their rooms when they are used"
+    __all__ = list(FRONT)
     def __getattr__(self, name):
         if name in FRONT: return fetch(FRONT[name], name)
         raise AttributeError(f'module {self.__name__!r} has no attribute {name!r}')
-    def __dir__(self): return sorted({*super().__dir__(), *FRONT})
+    def __dir__(self):
+        own = [n for n in super().__dir__() if n.startswith('__')]   # not what it imports
+        return sorted({*own, *FRONT})
 
 def _front_name(name):
     "A property that a room of the same name does not replace when it is imported"
     return property(lambda self: fetch(FRONT[name], name), lambda self, room: None)
 
-for _name in ('evaluate', 'forecast'): setattr(Front, _name, _front_name(_name))
+for _name, _room in FRONT.items():
+    if _name == _room: setattr(Front, _name, _front_name(_name))
 
 # %% ../nbs/01b_addresses.ipynb #moved
 MOVED = {   # old room: {new room: names}

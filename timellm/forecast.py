@@ -292,7 +292,7 @@ def _check_finite(predicted, table):
 
 # %% ../nbs/10b_forecast.ipynb #forecast-function
 def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
-    path='', # checkpoint file or folder; empty: the experiment's best
+    path='', # checkpoint file or folder, or a `LoadedModel`; empty: the experiment's best
     df:pd.DataFrame=None, # a table in memory instead of the config's file
     date='', # last date that the model reads; empty: the table's last
     scale:str='run', # run: as in the training; table: mean and deviation of the table's own rows
@@ -302,7 +302,7 @@ def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
     "What follows the newest (or a given) window; `TimeLLMError` for other columns or step, too short a past"
     levels = read_levels(level)
     _check_by(by)
-    loaded = load_model(cfg, path)
+    loaded = path if isinstance(path, LoadedModel) else load_model(cfg, path)
     cfg, known = loaded.cfg, loaded.state['data']
     table = _table_for(cfg, df, known, scale)
     notes = [*table.notes, *fit_notes(loaded, cfg, table)]

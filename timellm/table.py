@@ -103,12 +103,18 @@ def _check_names(raw):
 # %% ../nbs/03e_table.ipynb #read-raw
 IN_MEMORY, GENERATED = 'the DataFrame', 'generated series'   # names of tables that are no files
 
+def _frame(df):
+    "`TimeLLMError` unless it is a pandas DataFrame"
+    if isinstance(df, pd.DataFrame): return df
+    advice = 'to_pandas() makes one' if hasattr(df, 'to_pandas') else 'the path of a file belongs to data_path'
+    raise TimeLLMError(f'a table in memory is a pandas DataFrame, this is {type(df).__name__}: {advice}')
+
 def read_raw(cfg:Config, # uses data, root_path, data_path, date_column, id_column
     df:pd.DataFrame=None, # a table in memory instead of the config's file
     name=IN_MEMORY # of the table in memory, used in errors
 )->Raw:
     "The table that a config names, nothing checked"
-    if df is not None: return _raw_of(df, name, cfg)
+    if df is not None: return _raw_of(_frame(df), name, cfg)
     if cfg.data == 'synthetic': return _raw_of(synthetic_frame(), GENERATED, cfg)
     path = find_csv(cfg)
     cells = read_cells(path, lambda names: _key_names(names, cfg))
@@ -363,11 +369,12 @@ def _chosen_columns(raw, names, cfg, only): # names: of the columns with values;
 
 # %% ../nbs/03e_table.ipynb #selected-table
 def selected_table(cfg:Config, # uses data, root_path, data_path, features, target, and how a table is read
-    df:pd.DataFrame=None, # a table in memory instead of the config's file
+    df:pd.DataFrame=None, # a table in memory instead of the config's file; a `Table` that is checked already stays
     name=IN_MEMORY, # of the table in memory, used in errors
     only=() # columns of a wide table to read instead of those that features and target name
 )->Table:
     "The table of a run; every fault in it is one `TimeLLMError`"
+    if isinstance(df, Table): return df
     raw = read_raw(cfg, df, name)
     _check_names(raw)
     date_column, id_column = _date_column(raw, cfg), _id_column(raw, cfg)
