@@ -447,7 +447,7 @@ def at_least_one(name:str, # what is counted, for the error
     n # a number, or a text that is one
 )->int:
     "How many; `ConfigError` if that is no whole number from 1 on"
-    with suppress(ValueError, TypeError):
+    with suppress(ValueError, TypeError, OverflowError):
         if int(n) == float(n) >= 1: return int(n)
     raise ConfigError([f'{name}={n!r}: a whole number, 1 or more, is needed'])
 

@@ -16,6 +16,7 @@ import pandas as pd
 from fastcore.basics import patch
 
 from .checkpoint import CheckpointError, peek
+from .compare import at_least_one
 from .config import *
 from .evaluate import LoadedModel, evaluate, load_model
 from .folder import resolve
@@ -72,18 +73,12 @@ def fit(self:Forecaster, df:pd.DataFrame=None, # long or wide; None: that of the
     return self
 
 # %% ../nbs/10d_forecaster.ipynb #horizon
-def _whole(name, value):
-    "A whole number from 1 on; `ConfigError` if it is none"
-    with suppress(ValueError, TypeError, OverflowError):
-        if int(value) == float(value) >= 1: return int(value)
-    raise ConfigError([f'{name}={value!r}: a whole number, 1 or more, is needed'])
-
 @patch
 def _horizon(self:Forecaster, h): # None: all
     "Rows to forecast; `ConfigError` for more than the model was made for"
     most = self.cfg.pred_len
     if h is None: return most
-    if _whole('h', h) <= most: return int(h)
+    if at_least_one('h', h) <= most: return int(h)
     raise ConfigError([f'h={h}: this model forecasts pred_len={most} rows, so 1 to {most} are accepted. '
         f'The horizon is set before the training: Forecaster(pred_len={h})'])
 
@@ -228,7 +223,8 @@ def cross_validation(self:Forecaster, df:pd.DataFrame=None, # long or wide; None
     level=None # of intervals, percent
 )->pd.DataFrame: # unique_id, ds, cutoff, y, TimeLLM; with `level` TimeLLM-lo-80, ...
     "Forecasts of the last rows of a table, by models that have not seen them"
-    h, n, step = self._horizon(h), _whole('n_windows', n_windows), _whole('step_size', step_size)
+    h = self._horizon(h)
+    n, step = at_least_one('n_windows', n_windows), at_least_one('step_size', step_size)
     table = selected_table(self.cfg, self._given(df))
     loaded, windows, said = None, [], set()
     for held_out in range(h + step*(n - 1), h - 1, -step):
