@@ -48,8 +48,8 @@ class Config:
     data:str='ETTh1' # a named set (ETTh1 ... ILI), seattle (weather, PyPI), custom (your CSV), synthetic (generated)
     root_path:str='' # folder of the CSV file; root_path and data_path empty: TIMELLM_DATA_DIR, cache, download
     data_path:str='' # the CSV file, below root_path
-    features:str='M' # M: each column is forecast from its own past; S: the target column alone; MS: as M
-    target:str='' # column forecast under S, put last under M and MS; empty: the file's last column
+    features:str='M' # M: each column from its own past; S: the target alone; MS: learns from all, forecasts the target
+    target:str='' # column forecast under S and MS, put last under M and MS; empty: the file's last column
     id_column:str='' # of a long table: the column that names the series; empty: `unique_id`, if there is one
     date_column:str='' # empty: date, else ds, datetime, timestamp, time, whatever the case
     date_format:str='' # how dates are written: dayfirst, monthfirst, a strftime format, or what numbers count
@@ -457,6 +457,10 @@ def as_begun(cfg:Config, # the run
     return {}
 
 # %% ../nbs/01_config.ipynb #unknown-names
+_EXOGENOUS = re.compile('exog|covariate|static|futr_|feat_dynamic|time_varying')   # as other libraries name them
+_NO_EXOGENOUS = ('Time-LLM forecasts each series from its own past alone and reads no exogenous variables. '
+    'Models that do: TFT, TiDE, NHITS and TSMixerx of neuralforecast')
+
 def _unknown_names(preset, settings):
     "Problems with the names that `make_config` was given"
     problems = []
@@ -466,6 +470,7 @@ def _unknown_names(preset, settings):
     for n in sorted(settings.keys() - set(names)):
         hint = f'no such setting{nearest(n, names)}'
         if n == 'llm_dim': hint = 'follows from the backbone, drop it'
+        if _EXOGENOUS.search(n): hint = _NO_EXOGENOUS
         problems.append(f'{n}={_shown(settings[n])}: {hint}')
     return problems
 
