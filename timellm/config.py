@@ -44,6 +44,7 @@ class Config:
     itr:int=1 # repetitions, one directory each (ending _0, _1, ...), seeds seed, seed+1, ...
     model_comment:str='none' # last part of the directory's name
     project_dir:str='timellm_runs' # folder that holds checkpoints/; on Colab a folder of Drive
+    log_with:str='none' # metrics.csv also to tensorboard, wandb, mlflow, or all of them that are installed; none
 
     data:str='ETTh1' # a named set (ETTh1 ... ILI), seattle (weather, PyPI), custom (your CSV), synthetic (generated)
     root_path:str='' # folder of the CSV file; root_path and data_path empty: TIMELLM_DATA_DIR, cache, download
@@ -113,7 +114,7 @@ class Config:
 
 # %% ../nbs/01_config.ipynb #groups
 GROUPS = {
-    'Run': 'task_name model_id des itr model_comment project_dir seed',
+    'Run': 'task_name model_id des itr model_comment project_dir log_with seed',
     'Data': 'data root_path data_path features target id_column date_column date_format timezone resample percent',
     'Prompt': 'prompt description',
     'Windows and model': 'seq_len label_len pred_len patch_len stride d_model d_ff n_heads dropout head_dropout '
@@ -148,6 +149,7 @@ RESUME_RULES = [
     ResumeRule('yes', 'eval_batch_size num_workers pct_start warmup',
         'speed and memory only (pct_start, warmup: of the schedules by step only)'),
     ResumeRule('yes', 'test_every', 'how often the test split is measured; it decides nothing'),
+    ResumeRule('yes', 'log_with', 'where the rows of metrics.csv are sent besides'),
     ResumeRule('yes', 'precision backbone_dtype', 'the last digits (backbone_dtype: not to or from 8bit and 4bit)'),
     ResumeRule('yes', 'project_dir root_path data_path id_column date_column date_format timezone resample '
         'llm_path llm_model', 'where things lie and how they are read; data and backbone must have the same content'),
@@ -252,6 +254,7 @@ CHOICES = dict(
     prototypes='mapped direct',
     residual='none linear linear_level',
     llm_init='pretrained random',
+    log_with='none tensorboard wandb mlflow all',
     lradj='type1 type3 constant COS TST warmup_cosine',
     precision='auto fp32 fp16 bf16',
     backbone_dtype='auto fp32 fp16 bf16 8bit 4bit')

@@ -26,6 +26,7 @@ from .report import Reporter
 from .saver import Saver
 from .schema import state_problem
 from .screen import Screen
+from .trackers import Tracking, tracker_names
 from .trainer import *
 from .windows import Scale, split_table
 
@@ -48,17 +49,21 @@ class Session:
         self.folder = run_folder(cfg, rep)
         self.saving = False   # the run is being left: a SIGINT acts at once, a SIGTERM changes nothing
         check_project(cfg.project_dir)   # before anything is loaded
+        trackers = tracker_names(cfg)   # likewise
         self.trainer = self.new_trainer(df, on_step)
         cfg = self.cfg
         self.folder.check_space(cfg, self.trainer.n_trained)
         self.reporter = Reporter(self.folder, self.trainer.is_main)
         self.saver = Saver(self.folder, cfg.save_total_limit, self.say)
-        self.reporter.after_epoch = self.put_files
+        self.tracking = Tracking(trackers if self.trainer.is_main else [], self.folder, self.say)
+        self.reporter.after_epoch = self.after_epoch
         self.trainer.reporter = self.reporter
         self.trainer.saver = self.saver
         self.trainer.about = self.about()
     def say(self, text, screen=True): self.reporter.say(text, screen)
-    def put_files(self):
+    def after_epoch(self):
+        "Log and metrics have changed"
+        self.tracking.log(self.trainer)
         if self.trainer.is_main: self.saver.put_files()
 
 # %% ../nbs/08c_session.ipynb #new-trainer
@@ -263,9 +268,12 @@ def catch_signals(self:Session):
 # %% ../nbs/08c_session.ipynb #leaving
 @patch
 def save_all(self:Session):
-    "Wait until all is written and copied; `CheckpointError` if that is not possible"
+    "Wait until all is written and copied, and end the trackers; `CheckpointError` if that is not possible"
     self.saving = True
     self.saver.flush(last=True)
+    if not self.tracking.under_way: return
+    self.tracking.finish(self.trainer)   # may wait for a network: all is saved by now
+    self.saver.flush(last=True)   # event files
 
 @patch
 @contextmanager
@@ -376,6 +384,7 @@ def fit(self:Session)->Progress:
     "Train until the run is finished or `max_hours` are over; `Interrupted` after saving if it is stopped before"
     t, p = self.trainer, self.trainer.progress
     with self.catch_signals(), self.leaving():
+        self.tracking.begin(t)
         t.fit()
         self.save_all()
         self.check_best()
