@@ -92,7 +92,6 @@ class Tracked:
     "A tracker under way"
     tracker:GeneralTracker # accelerate's
     sent:int # rows of the history that it has
-    has_failed:bool=False # and was told
 
 def _last_event(folder):
     "The last step in TensorBoard's event files; -1 where there is none that can be read"
@@ -165,14 +164,14 @@ class Tracking:
         self.folder = folder
         self.say = say
         self.under_way = {}   # name: `Tracked`
+        self.failed = set()   # names of those that were told
     @contextmanager
     def guarded(self, name):
         "Around what a tracker does: an error is told once"
         try: yield
         except Exception as e:   # whatever a network or a library raises
-            t = self.under_way.get(name)
-            if t and t.has_failed: return
-            if t: t.has_failed = True
+            if name in self.failed: return
+            self.failed.add(name)
             self.say(f'WARNING: {name} failed ({type(e).__name__}: {e}). Training goes on, metrics.csv has every row; '
                 'what is missing is sent at the end, or after a resume')
     def begin(self, trainer:Trainer):
@@ -183,13 +182,15 @@ class Tracking:
                 if name == 'tensorboard': self.say(_open_text(self.folder))
 
 # %% ../nbs/08ba_trackers.ipynb #tracking-rows
+_PICTURE = 'the picture of forecasts'   # as it is told, where it fails
+
 @patch
 def log(self:Tracking, trainer:Trainer):
     "After a validation: send its row and a picture"
-    working = {n: t for n, t in self.under_way.items() if not t.has_failed}
-    if not working: return
+    working = {n: t for n, t in self.under_way.items() if n not in self.failed}
     figure = None
-    with self.guarded('the picture of forecasts'): figure = forecast_figure(trainer)
+    if working and _PICTURE not in self.failed:
+        with self.guarded(_PICTURE): figure = forecast_figure(trainer)
     for name, t in working.items():
         with self.guarded(name): send(name, t, trainer.progress.history, figure)
 
