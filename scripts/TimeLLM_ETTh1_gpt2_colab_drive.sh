@@ -21,6 +21,7 @@
 #   yes            eval_batch_size, num_workers, pct_start, warmup: speed and memory only (pct_start, warmup: of the
 #                  schedules by step only)
 #   yes            test_every: how often the test split is measured; it decides nothing
+#   yes            log_with: where the rows of metrics.csv are sent besides
 #   yes            precision, backbone_dtype: the last digits (backbone_dtype: not to or from 8bit and 4bit)
 #   yes            project_dir, root_path, data_path, id_column, date_column, date_format, timezone, resample, llm_path,
 #                  llm_model: where things lie and how they are read; data and backbone must have the same content

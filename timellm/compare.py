@@ -87,7 +87,7 @@ def run_configs(cfg:Config, # the run
 
 # %% ../nbs/10c_compare.ipynb #window-rows
 def window_rows(table:Table, # a checked table
-    cfg:Config # uses data, seq_len, pred_len, percent
+    cfg:Config # uses data, features, seq_len, pred_len, percent
 )->np.ndarray: # (n,) in the order of `Windows`
     "For each test window the row of its first forecast, counted over all dates of the table"
     dates = [np.asarray(s.calendar.dates) for s in table.series]
@@ -97,7 +97,7 @@ def window_rows(table:Table, # a checked table
         span = series_spans(cfg, len(own))['test']
         first = np.arange(span.start + cfg.seq_len, span.stop - cfg.pred_len + 1)
         at = every.searchsorted(own)[first]
-        rows += [at]*len(s.channels)
+        rows += [at]*len(measured_channels(cfg, s.channels))
     return np.concatenate(rows)
 
 # %% ../nbs/10c_compare.ipynb #measured
@@ -148,7 +148,9 @@ def result_key(cfg:Config, # of a run
     sha256:str # of the data
 )->str:
     "What a result depends on, as text"
-    return json.dumps(dict({n: getattr(cfg, n) for n in names}, sha256=sha256))
+    settings = {n: getattr(cfg, n) for n in names}
+    if cfg.features == 'MS': settings['target_alone'] = True   # older results are of all columns
+    return json.dumps(dict(settings, sha256=sha256))
 
 def _n_weights(model): return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
@@ -392,6 +394,7 @@ def _compared(rows, of, block, folder, cfg):
     "The `Comparison` of rows"
     rows = sorted(rows, key=lambda r: r.squared.mean())
     title = f'{cfg.data}, {cfg.seq_len} rows in, {cfg.pred_len} out'
+    if cfg.features == 'MS': title += ', the target alone'
     found = _table(rows, of, block), _verdicts(rows, of, block)
     return Comparison(*found, folder, plot_comparison(rows, title))
 

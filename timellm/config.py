@@ -44,12 +44,13 @@ class Config:
     itr:int=1 # repetitions, one directory each (ending _0, _1, ...), seeds seed, seed+1, ...
     model_comment:str='none' # last part of the directory's name
     project_dir:str='timellm_runs' # folder that holds checkpoints/; on Colab a folder of Drive
+    log_with:str='none' # metrics.csv also to tensorboard, wandb, mlflow, or all of them that are installed; none
 
     data:str='ETTh1' # a named set (ETTh1 ... ILI), seattle (weather, PyPI), custom (your CSV), synthetic (generated)
     root_path:str='' # folder of the CSV file; root_path and data_path empty: TIMELLM_DATA_DIR, cache, download
     data_path:str='' # the CSV file, below root_path
-    features:str='M' # M: each column is forecast from its own past; S: the target column alone; MS: as M
-    target:str='' # column forecast under S, put last under M and MS; empty: the file's last column
+    features:str='M' # M: each column from its own past; S: the target alone; MS: learns from all, forecasts the target
+    target:str='' # column forecast under S and MS, put last under M and MS; empty: the file's last column
     id_column:str='' # of a long table: the column that names the series; empty: `unique_id`, if there is one
     date_column:str='' # empty: date, else ds, datetime, timestamp, time, whatever the case
     date_format:str='' # how dates are written: dayfirst, monthfirst, a strftime format, or what numbers count
@@ -113,7 +114,7 @@ class Config:
 
 # %% ../nbs/01_config.ipynb #groups
 GROUPS = {
-    'Run': 'task_name model_id des itr model_comment project_dir seed',
+    'Run': 'task_name model_id des itr model_comment project_dir log_with seed',
     'Data': 'data root_path data_path features target id_column date_column date_format timezone resample percent',
     'Prompt': 'prompt description',
     'Windows and model': 'seq_len label_len pred_len patch_len stride d_model d_ff n_heads dropout head_dropout '
@@ -148,6 +149,7 @@ RESUME_RULES = [
     ResumeRule('yes', 'eval_batch_size num_workers pct_start warmup',
         'speed and memory only (pct_start, warmup: of the schedules by step only)'),
     ResumeRule('yes', 'test_every', 'how often the test split is measured; it decides nothing'),
+    ResumeRule('yes', 'log_with', 'where the rows of metrics.csv are sent besides'),
     ResumeRule('yes', 'precision backbone_dtype', 'the last digits (backbone_dtype: not to or from 8bit and 4bit)'),
     ResumeRule('yes', 'project_dir root_path data_path id_column date_column date_format timezone resample '
         'llm_path llm_model', 'where things lie and how they are read; data and backbone must have the same content'),
@@ -252,6 +254,7 @@ CHOICES = dict(
     prototypes='mapped direct',
     residual='none linear linear_level',
     llm_init='pretrained random',
+    log_with='none tensorboard wandb mlflow all',
     lradj='type1 type3 constant COS TST warmup_cosine',
     precision='auto fp32 fp16 bf16',
     backbone_dtype='auto fp32 fp16 bf16 8bit 4bit')
@@ -457,6 +460,10 @@ def as_begun(cfg:Config, # the run
     return {}
 
 # %% ../nbs/01_config.ipynb #unknown-names
+_EXOGENOUS = re.compile('exog|covariate|static|futr_|feat_dynamic|time_varying')   # as other libraries name them
+_NO_EXOGENOUS = ('Time-LLM forecasts each series from its own past alone and reads no exogenous variables. '
+    'Models that do: TFT, TiDE, NHITS and TSMixerx of neuralforecast')
+
 def _unknown_names(preset, settings):
     "Problems with the names that `make_config` was given"
     problems = []
@@ -466,6 +473,7 @@ def _unknown_names(preset, settings):
     for n in sorted(settings.keys() - set(names)):
         hint = f'no such setting{nearest(n, names)}'
         if n == 'llm_dim': hint = 'follows from the backbone, drop it'
+        if _EXOGENOUS.search(n): hint = _NO_EXOGENOUS
         problems.append(f'{n}={_shown(settings[n])}: {hint}')
     return problems
 

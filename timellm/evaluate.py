@@ -215,7 +215,7 @@ def _measurement(cfg, path, df, split, since, scale): # as `evaluate`
     how = scale or ('table' if kin == OTHER else 'run')
     scale, more = scale_for(known, table.channels, own_scale(table, cfg), how)
     spans = _spans(table, cfg, split, since)
-    windows = windows_of(scaled_channels(table, scale), spans, cfg)
+    windows = windows_of(scaled_channels(table, scale), spans, cfg, measured=True)
     is_asked_for = split in ('train', 'val')
     if kin != OTHER and not is_asked_for: notes += _seen_note(table, known, spans, cfg)
     notes += more
@@ -264,6 +264,13 @@ def _keep(calibration, path):
     try: write_calibration(calibration, path)
     except OSError as e: print(f'NOTE: {path} could not be written ({e}), so the pass will be made again')
 
+def _is_of_same_channels(calibration, loaded, cfg):
+    "Was it judged on the target alone where that is asked for, and else on all columns?"
+    known = loaded.state['data']
+    if known.get('keys') or len(known['columns']) == 1: return True
+    judged = [n for n in calibration.of if n]   # windows of the channels that have some
+    return (len(judged) == 1) == (cfg.features == 'MS')
+
 def calibration_of(loaded:LoadedModel, # a checkpoint
     cfg:Config, # of what is measured or forecast
     table:Table, # likewise
@@ -273,6 +280,7 @@ def calibration_of(loaded:LoadedModel, # a checkpoint
     "What validation says of a checkpoint, stored or made now; `TimeLLMError` where neither is possible"
     path = loaded.path.with_name(CALIBRATION)
     stored = read_calibration(path, loaded.state)
+    if stored and not _is_of_same_channels(stored, loaded, cfg): stored = None
     levels = {*levels, *(stored.levels if stored else ())}
     if stored and (not stored.quantiles or levels == {*stored.levels}): return stored
     data = _own_data(loaded, cfg, table)
@@ -368,7 +376,9 @@ def evaluate(cfg:Config, # the run; of a checkpoint alone: `config_of`
     rows = _rows(m, others, _coverage(m, calibration) if calibration else None)
     result = pd.DataFrame(rows).rename(columns=dict(n='windows', published_n='published_windows'))
     published = [c for c in result if c.startswith('published')]
-    if since or m.split == 'all': result = result.drop(columns=published)
+    channels = m.table.longest.channels
+    is_of_all = measured_channels(m.cfg, channels) == channels   # as the published figure is, under MS too
+    if since or m.split == 'all' or not is_of_all: result = result.drop(columns=published)
     if main: write_csv(result, experiment_folder(m.loaded.path)/_file_name(m, since))
     return result
 

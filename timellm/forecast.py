@@ -57,10 +57,16 @@ class _Input(NamedTuple):
     series:Series
     n:int # rows before the forecast
 
+def _measured(series, cfg):
+    "A series with the columns that are forecast"
+    columns = measured_channels(cfg, list(series.values))
+    return series._replace(values=series.values[columns])
+
 def _inputs(table, ends, cfg, date): # ends: from `_rows_until`
     "An `_Input` for each series that is long enough, and notes; `TimeLLMError` if there is none"
     reads = f'the model reads seq_len={cfg.seq_len}'
-    found = [_Input(s, n) for s, n in zip(table.series, ends) if n >= cfg.seq_len]
+    series = [_measured(s, cfg) for s in table.series]
+    found = [_Input(s, n) for s, n in zip(series, ends) if n >= cfg.seq_len]
     if len(found) == len(ends): return found, []
     short = [s.id for s, n in zip(table.series, ends) if n < cfg.seq_len]
     if found:

@@ -62,8 +62,9 @@ def _spread(start, stop, most):
 def thinned(windows:Windows # of one split
 )->Thinned:
     "At most `MOST` windows, evenly spread over each channel; `FEWEST` of each channel that has as many"
-    most = max(FEWEST, MOST//max(windows.n_channels, 1))
     ends = [0, *windows.ends.tolist()]
+    with_windows = len(set(ends)) - 1   # channels
+    most = max(FEWEST, MOST//max(with_windows, 1))
     taken = [_spread(start, stop, most) for start, stop in zip(ends, ends[1:])]
     return Thinned(windows, torch.cat(taken))
 

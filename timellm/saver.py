@@ -200,7 +200,7 @@ def is_settled(self:Mirror, path:Path)->bool:
 @patch
 def copy(self:Mirror):
     "Make the project folder hold what the local folder holds"
-    home, local = self.folder.home, self.folder.local
+    home = self.folder.home
     if is_unmounted_drive(home): raise OSError(errno.ENOTCONN, f'nothing is mounted at the top of {home}')
     home.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
@@ -208,10 +208,21 @@ def copy(self:Mirror):
     early = begun - self.brought < self.upload and not self.ended
     brought = [self.bring_if_missing(f) for f in self.to_copy(early)]
     if any(brought) and not self.closed: self.tidy()
-    for name in (LOG, METRICS):
-        if (local/name).is_file(): copy_own(local/name, home/name)
+    self.copy_records()
     write_note(home, self.step, self.ended)
     self.longest = max(self.longest, time.monotonic() - begun)
+
+@patch
+def copy_records(self:Mirror):
+    "Copy log, metrics and event files, each closed again at once: Drive does not upload a file that stays open"
+    home, local = self.folder.home, self.folder.local
+    for p in [local/LOG, local/METRICS, *(local/EVENTS).rglob('*')]:
+        if not p.is_file(): continue
+        to = home/p.relative_to(local)
+        is_copied = to.is_file() and to.stat().st_size == p.stat().st_size   # events are only appended
+        if is_copied and p.name not in (LOG, METRICS): continue
+        to.parent.mkdir(parents=True, exist_ok=True)
+        copy_own(p, to)
 
 @patch
 def to_copy(self:Mirror, early:bool)->list: # the last step file was copied a moment ago

@@ -66,7 +66,8 @@ _DATA_LATER = dict(
     freq=('text or none', lambda v: v is None or _is_text(v)),
     days=('a number or none', lambda v: v is None or _is_finite(v)),
     lengths=('a list of whole numbers', _are_whole),
-    keys=_TEXTS)
+    keys=_TEXTS,
+    target_alone=('true or false', lambda v: type(v) is bool))
 
 # %% ../nbs/06c_schema.ipynb #of-kinds
 def _of_kinds(values, kinds, where=''):

@@ -8,7 +8,7 @@ __all__ = ['Interrupted', 'Session', 'one_at_a_time', 'train']
 # %% ../nbs/08c_session.ipynb #imports
 import hashlib, os, signal, threading, time, uuid
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from fastcore.basics import patch
@@ -26,7 +26,9 @@ from .report import Reporter
 from .saver import Saver
 from .schema import state_problem
 from .screen import Screen
+from .trackers import Tracking, tracker_names
 from .trainer import *
+from .windows import Scale, split_table
 
 # %% ../nbs/08c_session.ipynb #session-class
 class Interrupted(KeyboardInterrupt):
@@ -47,17 +49,21 @@ class Session:
         self.folder = run_folder(cfg, rep)
         self.saving = False   # the run is being left: a SIGINT acts at once, a SIGTERM changes nothing
         check_project(cfg.project_dir)   # before anything is loaded
+        trackers = tracker_names(cfg)   # likewise
         self.trainer = self.new_trainer(df, on_step)
         cfg = self.cfg
         self.folder.check_space(cfg, self.trainer.n_trained)
         self.reporter = Reporter(self.folder, self.trainer.is_main)
         self.saver = Saver(self.folder, cfg.save_total_limit, self.say)
-        self.reporter.after_epoch = self.put_files
+        self.tracking = Tracking(trackers if self.trainer.is_main else [], self.folder, self.say)
+        self.reporter.after_epoch = self.after_epoch
         self.trainer.reporter = self.reporter
         self.trainer.saver = self.saver
         self.trainer.about = self.about()
     def say(self, text, screen=True): self.reporter.say(text, screen)
-    def put_files(self):
+    def after_epoch(self):
+        "Log and metrics have changed"
+        self.tracking.log(self.trainer)
         if self.trainer.is_main: self.saver.put_files()
 
 # %% ../nbs/08c_session.ipynb #new-trainer
@@ -85,6 +91,7 @@ def about(self:Session)->dict:
     data |= dict(lengths=d.table.lengths, keys=list(d.table.keys))   # rows of each series; of a long table: its columns
     data['mean'] = d.mean.tolist()
     data['std'] = d.std.tolist()
+    data['target_alone'] = self.cfg.features == 'MS'   # in validation and test
     backbone = identify(t.bare.backbone, self.cfg.llm_model.lower())
     return dict(seed=t.seed, config=asdict(self.cfg), backbone=backbone, data=data)
 
@@ -134,12 +141,24 @@ def load(self:Session, state:dict, found:Found): # from `load_checkpoint`; where
     unchanged = not found.best and state['finished'] == t.progress.finished(self.cfg)
     t.saved_step = t.progress.global_step if unchanged else -1   # a step file of this very state exists
     self.saver.at_step(t.progress.global_step)
+    if t.about['data']['target_alone'] and not state['data'].get('target_alone'): self.validate_all()
 
 def _moved_text(moved, d): # moved: a folder; d: the `Decision`
     text = f'Moved the checkpoints that this run does not go on from, or that are damaged, to {moved}'
     if d.table_changed and not (d.found or d.weights): return f'{text}: {begin_with_text(find_in(moved))}'
     return (f'{text} (to go on with one of them: --resume_from_checkpoint and its path; '
         'a model_comment of their own keeps runs apart)')
+
+# %% ../nbs/08c_session.ipynb #validate-all
+@patch
+def validate_all(self:Session):
+    "Validate and test all columns, as the run under MS that is resumed has done so far"
+    t = self.trainer
+    scale = Scale(t.data.mean, t.data.std)
+    t.data = split_table(t.data.table, replace(self.cfg, features='M'), scale)
+    t.about['data']['target_alone'] = False
+    self.notes.append('NOTE: this run under features=MS has been validated on all columns, and goes on so; '
+        'evaluation and forecasts are of the target alone')
 
 # %% ../nbs/08c_session.ipynb #left-behind
 @patch
@@ -249,9 +268,12 @@ def catch_signals(self:Session):
 # %% ../nbs/08c_session.ipynb #leaving
 @patch
 def save_all(self:Session):
-    "Wait until all is written and copied; `CheckpointError` if that is not possible"
+    "Wait until all is written and copied, and end the trackers; `CheckpointError` if that is not possible"
     self.saving = True
     self.saver.flush(last=True)
+    if not self.tracking.under_way: return
+    self.tracking.finish(self.trainer)   # may wait for a network: all is saved by now
+    self.saver.flush(last=True)   # event files
 
 @patch
 @contextmanager
@@ -362,6 +384,7 @@ def fit(self:Session)->Progress:
     "Train until the run is finished or `max_hours` are over; `Interrupted` after saving if it is stopped before"
     t, p = self.trainer, self.trainer.progress
     with self.catch_signals(), self.leaving():
+        self.tracking.begin(t)
         t.fit()
         self.save_all()
         self.check_best()
