@@ -10,7 +10,8 @@ from importlib import import_module
 from types import ModuleType
 
 # %% ../nbs/01b_addresses.ipynb #front
-FRONT = dict(make_config='config', train='session', plan_text='report', evaluate='evaluate', forecast='forecast')
+FRONT = dict(make_config='config', train='session', plan_text='report', evaluate='evaluate', forecast='forecast',
+    Pretrained='export')
 
 def fetch(room:str, name:str):
     "A name from its room, imported now"
