@@ -11,7 +11,8 @@ from types import ModuleType
 
 # %% ../nbs/01b_addresses.ipynb #front
 FRONT = dict(Forecaster='forecaster', make_config='config', plan_text='report', train='session',
-    evaluate='evaluate', forecast='forecast', compare='compare', tune='tune', TimeLLMError='config')   # name: its room
+    evaluate='evaluate', forecast='forecast', compare='compare', tune='tune',
+    Pretrained='export', TimeLLMError='config')   # name: its room
 
 def fetch(room:str, name:str):
     "A name from its room, imported now"

@@ -19,11 +19,11 @@ from accelerate import Accelerator
 from .backbone import identify
 from .baselines import naive_opponents, opponents
 from .calendar import same_step
-from .checkpoint import CheckpointError, Identity, differences, load_checkpoint
+from .checkpoint import CheckpointError, Identity, differences, is_pretrained, load_checkpoint
 from .config import *
 from .dates import read_date
 from .drive import file_name
-from .folder import CALIBRATION, EVALUATION, experiment_folder, resolve, write_csv
+from .folder import CALIBRATION, EVALUATION, address_of, experiment_folder, resolve, write_csv
 from .intervals import *
 from .machine import make_accelerator
 from .measure import *
@@ -40,9 +40,9 @@ _TRAINING_ONLY = ['percent', 'eval_stride', 'dropout', 'head_dropout', 'backbone
     'val_per_epoch', 'seed', 'lradj']   # change no forecast
 _OF_THE_DATA = ['data', 'features', 'target', 'description']   # what they lead to is compared instead
 
-def _check_fits(path, state, cfg, backbone_sha256):
+def _check_fits(path, state, cfg, backbone): # from `identify`
     "`CheckpointError` lists what of config and backbone differs from the checkpoint's"
-    identity = Identity(backbone_sha256, '')
+    identity = Identity(backbone['sha256'], backbone_name=backbone['name'])
     found = differences(state, cfg, identity, ignore=[*_TRAINING_ONLY, *_OF_THE_DATA, *LOCKED_BY_STEP])
     if not found: return
     lines = '\n- '.join(map(str, found))
@@ -57,9 +57,14 @@ class LoadedModel(NamedTuple):
     state:dict # content of the checkpoint
     path:Path # its file
     cfg:Config # the run; where it was begun under an older preset, as it was then
+    @property
+    def folder(self)->Path:
+        "Where is written what is made with it: the experiment's folder; weights alone may lie in a package or a cache"
+        if not is_pretrained(self.path): return experiment_folder(self.path)
+        return Path(self.cfg.project_dir)/'pretrained'/f"{self.cfg.model_comment}-{self.state['id'][:8]}"
 
 def load_model(cfg:Config, # the run
-    path='' # checkpoint file or folder; empty: the experiment's best
+    path='' # checkpoint file, folder or address; empty: the experiment's best
 )->LoadedModel:
     "A checkpoint ready to forecast; `CheckpointError` if it does not fit config or backbone"
     path = resolve(path or experiment_dir(cfg), cfg)
@@ -67,7 +72,7 @@ def load_model(cfg:Config, # the run
     if older := as_begun(cfg, state['config']): cfg = with_settings(cfg, **older)
     accelerator = make_accelerator(cfg)
     backbone = load_backbone(cfg)
-    _check_fits(path, state, cfg, identify(backbone, cfg.llm_model.lower())['sha256'])
+    _check_fits(address_of(path), state, cfg, identify(backbone, cfg.llm_model.lower()))
     model = TimeLLM(cfg, backbone)
     load_trained(model, state['model'], path)
     prompter = Prompter(cfg, backbone.tokenizer if backbone else None)
@@ -290,7 +295,7 @@ def calibration_of(loaded:LoadedModel, # a checkpoint
     of_model = partial(_errors_on, loaded, cfg)
     id, name = loaded.state['id'], name_of(loaded.model)
     made = calibrate(data, cfg, of_model, others, id, name, sorted(levels))
-    if main: _keep(made, path)
+    if main and not is_pretrained(loaded.path): _keep(made, path)   # a pretrained folder stays as it came
     return made
 
 # %% ../nbs/09b_evaluate.ipynb #opponents-of
@@ -371,7 +376,8 @@ def evaluate(cfg:Config, # the run; of a checkpoint alone: `config_of`
     calibration, why = _calibration(m, others)
     what = _measured_text(m.cfg, m.split, since)
     if main:
-        print(f"{m.loaded.path}: step {m.loaded.state['global_step']}, {what} of {m.table.name}", flush=True)
+        path, step = address_of(m.loaded.path), m.loaded.state['global_step']
+        print(f'{path}: step {step}, {what} of {m.table.name}', flush=True)
         for n in m.notes + more + why: print(f'NOTE: {n}')
     rows = _rows(m, others, _coverage(m, calibration) if calibration else None)
     result = pd.DataFrame(rows).rename(columns=dict(n='windows', published_n='published_windows'))
@@ -379,7 +385,9 @@ def evaluate(cfg:Config, # the run; of a checkpoint alone: `config_of`
     channels = m.table.longest.channels
     is_of_all = measured_channels(m.cfg, channels) == channels   # as the published figure is, under MS too
     if since or m.split == 'all' or not is_of_all: result = result.drop(columns=published)
-    if main: write_csv(result, experiment_folder(m.loaded.path)/_file_name(m, since))
+    if not main: return result
+    m.loaded.folder.mkdir(parents=True, exist_ok=True)
+    write_csv(result, m.loaded.folder/_file_name(m, since))
     return result
 
 def _file_name(m, since): # `_Measurement`

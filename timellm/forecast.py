@@ -22,7 +22,7 @@ from .drive import open_own
 from .footprint import eval_batch_size
 from .evaluate import LoadedModel, calibration_of, evaluate, fit_notes, load_model, name_of
 from .evaluate import scale_for, table_text
-from .folder import experiment_folder, write_csv
+from .folder import address_of, write_csv
 from .intervals import *
 from .oddities import *
 from .plots import *
@@ -216,7 +216,7 @@ def _how(loaded, cfg, table, levels, by):
         if by != 'model': raise TimeLLMError(f'by={by!r} is not known: {e}') from e
         return alone._replace(notes=[f'no interval: {e}'])
     notes = [interval_note(c)] if levels else []
-    if by == 'model': notes.append(better_note(c, experiment_folder(loaded.path)))
+    if by == 'model': notes.append(better_note(c, address_of(loaded.path)))
     notes = [n for n in notes if n]
     if not c.quantiles: levels = ()
     return _How(by, c.made_by(by), c, levels, notes)
@@ -298,7 +298,7 @@ def _check_finite(predicted, table):
 
 # %% ../nbs/10b_forecast.ipynb #forecast-function
 def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
-    path='', # checkpoint file or folder, or a `LoadedModel`; empty: the experiment's best
+    path='', # checkpoint file, folder or address, or a `LoadedModel`; empty: the experiment's best
     df:pd.DataFrame=None, # a table in memory instead of the config's file
     date='', # last date that the model reads; empty: the table's last
     scale:str='run', # run: as in the training; table: mean and deviation of the table's own rows
@@ -326,7 +326,7 @@ def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
     gaps = _note_gaps(inputs[0].series.calendar, inputs[0].n, cfg)
     for n in [*notes, *left_out, *far, *gaps, *how.notes, *pooled]: print(f'NOTE: {n}')
     return Forecast(_parts(inputs, predicted, naive, widths, cfg), _title(loaded, how, cfg, table.name),
-        experiment_folder(loaded.path), name_in_files(table.name), table.keys, by, how.made_by)
+        loaded.folder, name_in_files(table.name), table.keys, by, how.made_by)
 
 # %% ../nbs/10b_forecast.ipynb #plot
 @patch

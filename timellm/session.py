@@ -98,8 +98,8 @@ def about(self:Session)->dict:
 @patch(as_prop=True)
 def identity(self:Session)->Identity:
     about = self.trainer.about
-    backbone, data = about['backbone']['sha256'], about['data']['sha256']
-    return Identity(backbone, data, self.trainer.accelerator.num_processes)
+    backbone, data = about['backbone'], about['data']['sha256']
+    return Identity(backbone['sha256'], data, self.trainer.accelerator.num_processes, backbone['name'])
 
 # %% ../nbs/08c_session.ipynb #resume
 @patch

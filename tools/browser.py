@@ -194,7 +194,7 @@ class Page:
         if cell is not None: where.scroll_into_view_if_needed()
         where.screenshot(path=str(self.pictures/f'{name}.png'))
 
-PANEL, TRAIN, RESULT, FORECAST = 2, 4, 5, 6   # code cells
+FIRST, PANEL, TRAIN, RESULT, FORECAST = 2, 3, 5, 6, 7   # code cells
 MANY = 4000   # epochs that do not come to an end here
 FOLDED = 'Backbone, window, saving, patience'
 INTERRUPT = ', '.join((   # JupyterLab's own button
@@ -210,9 +210,11 @@ def first_run(p, project):
     p.run_all()
     text = p.done(600)   # with the installation
     contains(text, 'timellm from', '.whl', 'Finished: all 2 epochs', 'MSE')
-    picture = p.cell(FORECAST).locator('img')
-    assert picture.evaluate('i => i.naturalWidth') > 300, 'no picture of the forecast'
+    for cell in (FIRST, FORECAST):
+        picture = p.cell(cell).locator('img')
+        assert picture.evaluate('i => i.naturalWidth') > 300, f'no picture of a forecast in code cell {cell}'
     p.plan('step 390, epoch 2 completed')   # the panel knows the new checkpoints
+    p.picture('0-first-forecast', FIRST)
     p.picture('1-panel-after-run-all', PANEL)
     p.picture('2-training', TRAIN)
     p.picture('3-result', RESULT)
@@ -390,7 +392,8 @@ def keep(p, folder):
     p.page.keyboard.press('Control+s')
     def ran(): return code_cells(json.loads((folder/'page'/NOTEBOOK.name).read_text()))
     p.wait(lambda: ran()[FORECAST]['outputs'], 'the notebook to be saved')
-    for n in (RESULT, FORECAST): outputs[n] = list(kept(ran()[n]['outputs']))
+    cells = ran()
+    for n in (FIRST, RESULT, FORECAST): outputs[n] = list(kept(cells[n]['outputs']))
     nb = json.loads(NOTEBOOK.read_text())
     for n, cell in enumerate(code_cells(nb)): cell['outputs'] = outputs.get(n, [])
     NOTEBOOK.write_text(json.dumps(nb, indent=1, ensure_ascii=False) + '\n')

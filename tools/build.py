@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What is made from the notebooks and settings.ini: python tools/build.py TARGET ...
 
-readme        README.md from nbs/index.ipynb
+readme        README.md from nbs/index.ipynb, its picture from the quickstart's first forecast
 quickstart    the git address in the quickstart's first cell, from settings.ini (none set: the cell asks for a wheel)
 script        the table of what may change on resume at the top of the training script
 architecture  table and drawing of the rooms for nbs/15_architecture.ipynb; exits 1 where a room imports upwards
@@ -9,7 +9,7 @@ citation      the version in CITATION.cff, from settings.ini
 docs          the site in _docs/, without Quarto: nbdev applies its directives, smalldocs renders (outputs as saved);
               every link is checked
 """
-import re, shutil, subprocess, sys, tempfile
+import base64, re, shutil, subprocess, sys, tempfile
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,7 +20,7 @@ from nbdev.config import get_config
 
 TOP = Path(__file__).resolve().parent.parent
 NBS = TOP/'nbs'
-NOTEBOOK = re.compile(r'\]\((?:\./)?((?:tests/)?\w+\.ipynb)')
+NOTEBOOK = re.compile(r'\]\((?:\./)?((?:tests/)?\w+\.(?:ipynb|png))')
 COLAB = 'https://colab.research.google.com'
 
 def badge():
@@ -36,7 +36,16 @@ def replaced(pattern, new, text, wanted):
     if n != 1: sys.exit(f'{wanted}: found {n} times, once is needed')
     return text
 
+def first_forecast():
+    "The picture that the quickstart shows before any training, as a file"
+    nb = read_nb(NBS/'00_colab_quickstart.ipynb')
+    cell = next(c for c in nb.cells if c.id == 'first-forecast')
+    shown = [o.get('data', {}) for o in cell.outputs]
+    [png] = [data['image/png'] for data in shown if 'image/png' in data]
+    (NBS/'first_forecast.png').write_bytes(base64.b64decode(png))
+
 def readme():
+    first_forecast()
     parts = []
     for c in read_nb(NBS/'index.ipynb').cells:
         if c.cell_type == 'markdown': parts.append(NOTEBOOK.sub(r'](nbs/\1', c.source))
