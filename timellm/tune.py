@@ -132,7 +132,9 @@ def _watching(trial, on_step): # a trial of Optuna
             trial.report(row['val_mse'], len(reported))
             reported.append(row)
         is_new = len(reported) > before
-        if is_new and not p.finished(trainer.cfg) and trial.should_prune(): raise _GivenUp
+        if not is_new or p.finished(trainer.cfg) or not trial.should_prune(): return
+        trainer.saver.close()   # what is under way would be written again where it is removed
+        raise _GivenUp
     return watch
 
 class _Outcome(NamedTuple):
