@@ -18,6 +18,7 @@ from typing import NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np, pandas as pd
+from accelerate.utils import broadcast_object_list
 
 from .baselines import *
 from .bootstrap import *
@@ -175,7 +176,9 @@ def measured_run(cfg:Config, # of a variant and seed
     if not progress.finished(cfg): return None
     m = _measure(cfg, df, watch, key)
     if known and np.isnan(m.seconds): m = replace(m, seconds=known.seconds, memory=known.memory)
-    if make_accelerator(cfg).is_main_process: _keep(m, home/ERRORS)
+    accelerator = make_accelerator(cfg)
+    if accelerator.is_main_process: _keep(m, home/ERRORS)
+    accelerator.wait_for_everyone()   # the others may read it next
     return m
 
 # %% ../nbs/10c_compare.ipynb #baseline-names
@@ -422,6 +425,7 @@ def _run_jobs(configs, cfg, sha256, df, on_step): # configs: from `run_configs`
     begun = time.monotonic()
     def run(own):
         left = cfg.max_hours - (time.monotonic() - begun)/3600
+        [left] = broadcast_object_list([left])   # several processes go by the clock of the main one
         if cfg.max_hours and left <= 0: return None
         if cfg.max_hours: own = with_settings(own, max_hours=left)
         return measured_run(own, sha256, df, on_step)

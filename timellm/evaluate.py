@@ -283,6 +283,7 @@ def calibration_of(loaded:LoadedModel, # a checkpoint
     id, name = loaded.state['id'], name_of(loaded.model)
     made = calibrate(data, cfg, of_model, others, id, name, sorted(levels))
     if main: _keep(made, path)
+    loaded.accelerator.wait_for_everyone()   # the others may read it next
     return made
 
 # %% ../nbs/09b_evaluate.ipynb #opponents-of
