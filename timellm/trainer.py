@@ -241,6 +241,7 @@ def prepare_model(self:Trainer, model:TimeLLM):
     kind = torch.optim.AdamW if decay else torch.optim.Adam
     optimizer = kind(weights, lr=lr, weight_decay=decay, fused=fused)
     self.schedule = make_schedule(self.cfg, optimizer, self.steps_per_epoch)
+    model.to(self.accelerator.device)   # accelerate moves nothing where the backbone is spread
     self.model = self.accelerator.prepare_model(model, evaluation_mode=True)   # not wrapped: see `gradients_together`
     self.optimizer = self.accelerator.prepare_optimizer(optimizer)
     for w in weights: broadcast(w.data)   # those of the main process
