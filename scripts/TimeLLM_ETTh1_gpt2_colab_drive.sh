@@ -12,7 +12,7 @@
 #                  backbone_dropout, seed, lradj, weight_decay, val_per_epoch, eval_stride: what the run is; so are the
 #                  content of the data and the backbone's weights (by SHA-256)
 #   not by step    batch_size, train_epochs, pct_start, warmup, learning_rate: TST and warmup_cosine are one curve over all
-#                  steps of the run: its length and height
+#                  steps of the run: its length and height (batch_size: of all processes together)
 #   yes            batch_size: the epoch goes on after the windows it has used; epochs have another number of steps, the
 #                  result is not bit-equal
 #   yes            train_epochs, patience: a finished run goes on, a running one ends sooner
@@ -22,7 +22,7 @@
 #                  schedules by step only)
 #   yes            test_every: how often the test split is measured; it decides nothing
 #   yes            log_with: where the rows of metrics.csv are sent besides
-#   yes            precision, backbone_dtype: the last digits (backbone_dtype: not to or from 8bit and 4bit)
+#   yes            precision, backbone_dtype, device_map: the last digits (backbone_dtype: not to or from 8bit and 4bit)
 #   yes            project_dir, root_path, data_path, id_column, date_column, date_format, timezone, resample, llm_path,
 #                  llm_model: where things lie and how they are read; data and backbone must have the same content
 #   yes            task_name, model_id, des, itr, e_layers, d_layers, factor, embed, model_comment: the folder's name only:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch, transformers
+from accelerate import dispatch_model
 from fastcore.basics import patch
 from torch import nn
 from torch.nn import functional as F
@@ -63,6 +64,7 @@ class Backbone(nn.Module):
         self.repeats = False   # are key heads repeated on a CPU, too? The kernels of GPUs that take a mask need it
         self.compute = None   # the half precision of its products; None: that of the code around it
         self.exact = True   # held in float32: its two passes differ by rounding in float32 only
+        self.is_spread = False   # over several devices, see `spread`
         self._sha256 = None   # of the weights as they were loaded; None: not computed yet
         self._kept = _Kept()   # what the common tokens leave
         self.eval()
@@ -160,7 +162,8 @@ def _attend(module, q, k, v, mask, scaling=None, keys=None,
     group = q.shape[1]//k.shape[1]   # query heads that share a key head
     if group > 1 and keys.repeats: k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
     how = dict(scale=scaling, enable_gqa=group > 1 and not keys.repeats)
-    out = F.scaled_dot_product_attention(q, k, v, keys.mask, **how)   # (B, heads, Q, D)
+    mask = keys.mask.to(q.device)   # of a model that is spread each layer has its own
+    out = F.scaled_dot_product_attention(q, k, v, mask, **how)   # (B, heads, Q, D)
     return out.transpose(1, 2), None
 
 # %% ../nbs/05_backbone.ipynb #register-attention
@@ -330,6 +333,22 @@ def hold(self:Backbone, dtype:torch.dtype)->Backbone: # float32: nothing is chan
     self.compute = dtype
     self.exact = False
     return self
+
+# %% ../nbs/05_backbone.ipynb #spread
+@patch
+def spread(self:Backbone, device_map:dict, # {name of a module: device, cpu or disk}, see accelerate's `dispatch_model`
+    **kw # for `dispatch_model`
+)->Backbone:
+    "Hold the layers on several devices; the model computes where the first of them is"
+    self._sha256 = self.sha256   # while all weights are here
+    dispatch_model(self.model, device_map, **kw)
+    self.is_spread = True
+    return self
+
+@patch
+def _apply(self:Backbone, fn, recurse=True):   # what `to`, `cuda` and `half` of nn.Module do
+    if self.is_spread: return self
+    return nn.Module._apply(self, fn, recurse)
 
 # %% ../nbs/05_backbone.ipynb #quantized
 @patch

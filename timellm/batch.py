@@ -8,11 +8,13 @@ __all__ = ['Settled', 'settled', 'holds']
 # %% ../nbs/08a_batch.ipynb #imports
 from typing import NamedTuple
 
+import torch
+
 from .config import *
 from .folder import *
 from .footprint import *
-from .machine import OutOfMemory, within_memory
-from .checkpoint import rng_state, set_rng_state
+from .machine import OutOfMemory, n_processes, within_memory
+from .checkpoint import batch_that_fits, rng_state, set_rng_state
 from .trainer import Trainer
 
 # %% ../nbs/08a_batch.ipynb #checkpoints-batch
@@ -27,6 +29,7 @@ def _checkpoints_batch(cfg, folder, rep):
     "The batch of the checkpoint that the run would resume from; 0: there is none"
     for f in _resumable(cfg, folder, rep):
         n = f.meta['config']['batch_size']
+        if cfg.lradj in BY_STEP: n = batch_that_fits(f.meta, n_processes()) or n
         resumed = decide(folder, with_settings(cfg, batch_size=n), rep=rep).found
         if resumed and resumed.path == f.path: return n
     return 0
@@ -76,14 +79,15 @@ def settled(cfg:Config, # the run
 
 # %% ../nbs/08a_batch.ipynb #holds
 def holds(trainer:Trainer)->bool:
-    "Does a step of this trainer's batch fit? Its gradients are dropped"
-    before = rng_state()
+    "Does a step of this trainer's batch fit, in each process? Its gradients are dropped"
+    before, fits = rng_state(), 1.
     n, batch = trainer.prepare(next(trainer.batches()))
     trainer.model.train()
     try:
         with within_memory('batch_size', n): trainer.accelerator.backward(trainer.loss_of(batch))
-    except OutOfMemory: return False
+    except OutOfMemory: fits = 0.
     finally:
         trainer.optimizer.zero_grad()
         set_rng_state(before)
-    return True
+    [share] = trainer.agree(torch.tensor(fits, device=trainer.accelerator.device))
+    return share == 1

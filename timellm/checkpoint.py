@@ -6,7 +6,7 @@
 __all__ = ['WEIGHTS', 'WEIGHTS_CONFIG', 'FORMAT', 'WEIGHTS_FORMAT', 'UNKNOWN', 'CheckpointError', 'Unreachable', 'unreadable',
            'check_file', 'is_pretrained', 'verify', 'save_checkpoint', 'with_defaults', 'peek', 'identity', 'has_id',
            'load_checkpoint', 'save_weights', 'snapshot', 'rng_state', 'set_rng_state', 'Identity', 'Difference',
-           'locked_settings', 'differences']
+           'locked_settings', 'batch_that_fits', 'differences']
 
 # %% ../nbs/07_checkpoint.ipynb #imports
 import errno, hashlib, json, os, random, torch, uuid, zipfile
@@ -264,7 +264,7 @@ UNKNOWN = Identity()   # nothing is compared
 
 class Difference(NamedTuple):
     "A locked setting, the backbone or the data that differs from a checkpoint's"
-    name:str # of the setting; or backbone, or data
+    name:str # of the setting; or backbone, data, processes
     what:str # the value in the checkpoint and the value now, in words
     is_content:bool=False # what backbone or data hold differs, not a setting
     def __str__(self): return f'{self.name}: {self.what}'
@@ -288,13 +288,25 @@ def _other_content(meta, identity):
 # %% ../nbs/07_checkpoint.ipynb #differences
 _BEFORE = {f.name: f.default for f in fields(Config)}   # what a setting was before it was one
 
-def _other_steps(meta, cfg, identity):
-    "With a schedule by step: another number of processes makes other steps of the same batches"
-    was, now = meta.get('windows_per_step'), cfg.batch_size*identity.processes
-    if not was or not now or was == now or meta['config']['batch_size'] != cfg.batch_size: return []
-    n = was//cfg.batch_size
-    text = f'{n} in the checkpoint, now {identity.processes}, and {cfg.lradj} is one curve over all steps'
-    return [Difference('processes', text)]
+def batch_that_fits(meta:dict, # of a checkpoint
+    processes:int # that train together
+)->int:
+    "The `batch_size` with which so many processes make steps as large as a checkpoint's; 0: there is none"
+    n, rest = divmod(meta.get('windows_per_step') or 0, processes)
+    return 0 if rest else n
+
+def _other_steps(meta, cfg, identity): # under a schedule by step
+    "A `Difference` where a step has another number of windows"
+    was, now, n = meta['config']['batch_size'], cfg.batch_size, identity.processes
+    windows = meta.get('windows_per_step') or was*n
+    if n and windows == now*n: return []
+    if not n or windows == was*n:   # as many processes, or it is not known how many
+        return [] if was == now else [Difference('batch_size', f'{was!r} in the checkpoint, now {now!r}')]
+    fits = batch_that_fits(meta, n)
+    advice = f'take {option("batch_size", fits)}' if fits else f'start as many processes as divide {windows}'
+    before, present = f'{windows//was} with batch_size {was} in the checkpoint', f'now {n} with {now}'
+    why = f'{cfg.lradj} is one curve over all steps, of {windows} windows each'
+    return [Difference('processes', f'{before}, {present}, and {why}: {advice}')]
 
 def _otherwise_quantized(was, now): # values of `backbone_dtype`
     "Is a backbone quantized that was not, or not so?"
@@ -310,11 +322,11 @@ def differences(meta:dict, # of a checkpoint
     for n in locked_settings(cfg.lradj):
         was = old.get(n, _BEFORE[n])
         if n in ignore or was == new[n]: continue
-        found.append(Difference(n, f'{was!r} in the checkpoint, now {new[n]!r}'))
+        if n != 'batch_size': found.append(Difference(n, f'{was!r} in the checkpoint, now {new[n]!r}'))
+    if cfg.lradj in BY_STEP and 'batch_size' not in ignore: found += _other_steps(meta, cfg, identity)
     was, now = old.get('backbone_dtype', 'auto'), cfg.backbone_dtype
     if _otherwise_quantized(was, now):
         found.append(Difference('backbone_dtype', f'{was!r} in the checkpoint, now {now!r}'))
-    if cfg.lradj in BY_STEP: found += _other_steps(meta, cfg, identity)
     return found + list(_other_content(meta, identity))
 
 # %% ../nbs/07_checkpoint.ipynb #older-addresses

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np, pandas as pd
+from accelerate.utils import broadcast_object_list
 
 from .baselines import *
 from .bootstrap import *
@@ -180,7 +181,9 @@ def measured_run(cfg:Config, # of a variant and seed
     if not progress.finished(cfg): return None
     m = _measure(cfg, df, watch, key)
     if known and np.isnan(m.seconds): m = replace(m, seconds=known.seconds, memory=known.memory)
-    if make_accelerator(cfg).is_main_process: _keep(m, home/ERRORS)
+    accelerator = make_accelerator(cfg)
+    if accelerator.is_main_process: _keep(m, home/ERRORS)
+    accelerator.wait_for_everyone()   # the others may read it next
     return m
 
 # %% ../nbs/10c_compare.ipynb #baseline-names
@@ -434,6 +437,7 @@ def within_hours(own:Config, # of one run among several
     "The run with what is left of the time as its `max_hours`; None where nothing is left"
     if not hours: return own
     left = hours - (time.monotonic() - begun)/3600
+    [left] = broadcast_object_list([left])   # several processes go by the clock of the main one
     return with_settings(own, max_hours=left) if left > 0 else None
 
 def _run_jobs(configs, cfg, sha256, df, on_step): # configs: from `run_configs`

@@ -84,6 +84,7 @@ class Config:
     llm_init:str='pretrained' # random: the backbone's weights are drawn from seed, to see what training gave them
     backbone_dropout:bool=False # True: the frozen backbone's own dropout is active in training, as published
     backbone_dtype:str='auto' # how frozen weights are held: auto (as precision), fp32, fp16, bf16, 8bit or 4bit
+    device_map:str='none' # auto: backbone spread over all GPUs and, for what they do not hold, the machine's memory
 
     batch_size:int=32 # windows a step (and process); auto (or 0): the largest that the device holds
     eval_batch_size:int=0 # windows at once in validation and test; 0: what fits. Changes no numbers
@@ -119,7 +120,7 @@ GROUPS = {
     'Prompt': 'prompt description',
     'Windows and model': 'seq_len label_len pred_len patch_len stride d_model d_ff n_heads dropout head_dropout '
         'prototypes residual e_layers d_layers factor embed',
-    'Backbone': 'llm_model llm_layers llm_path llm_init backbone_dropout backbone_dtype',
+    'Backbone': 'llm_model llm_layers llm_path llm_init backbone_dropout backbone_dtype device_map',
     'Training': 'batch_size eval_batch_size eval_stride test_every train_epochs val_per_epoch patience '
         'learning_rate weight_decay lradj pct_start warmup num_workers precision',
     'Checkpoints': 'save_steps save_minutes save_total_limit max_hours resume_from_checkpoint resume_weights'}
@@ -138,7 +139,8 @@ RESUME_RULES = [
         'lradj weight_decay val_per_epoch eval_stride',
         "what the run is; so are the content of the data and the backbone's weights (by SHA-256)"),
     ResumeRule('not by step', 'batch_size train_epochs pct_start warmup learning_rate',
-        'TST and warmup_cosine are one curve over all steps of the run: its length and height'),
+        'TST and warmup_cosine are one curve over all steps of the run: its length and height '
+        '(batch_size: of all processes together)'),
     ResumeRule('yes', 'batch_size',
         'the epoch goes on after the windows it has used; epochs have another number of steps, '
         'the result is not bit-equal'),
@@ -150,7 +152,8 @@ RESUME_RULES = [
         'speed and memory only (pct_start, warmup: of the schedules by step only)'),
     ResumeRule('yes', 'test_every', 'how often the test split is measured; it decides nothing'),
     ResumeRule('yes', 'log_with', 'where the rows of metrics.csv are sent besides'),
-    ResumeRule('yes', 'precision backbone_dtype', 'the last digits (backbone_dtype: not to or from 8bit and 4bit)'),
+    ResumeRule('yes', 'precision backbone_dtype device_map',
+        'the last digits (backbone_dtype: not to or from 8bit and 4bit)'),
     ResumeRule('yes', 'project_dir root_path data_path id_column date_column date_format timezone resample '
         'llm_path llm_model', 'where things lie and how they are read; data and backbone must have the same content'),
     ResumeRule('yes', 'task_name model_id des itr e_layers d_layers factor embed model_comment',
@@ -257,7 +260,8 @@ CHOICES = dict(
     log_with='none tensorboard wandb mlflow all',
     lradj='type1 type3 constant COS TST warmup_cosine',
     precision='auto fp32 fp16 bf16',
-    backbone_dtype='auto fp32 fp16 bf16 8bit 4bit')
+    backbone_dtype='auto fp32 fp16 bf16 8bit 4bit',
+    device_map='none auto')
 
 def nearest(name, # any value; its text is compared, without regard to case
     names # accepted ones
@@ -350,6 +354,8 @@ def _check_backbone(cfg):
     if cfg.llm_init == 'random' and (is_quantized or not is_loaded):
         p.append(f'llm_init=random: it is for a pretrained model in 16 or 32 bits, not for llm_model={cfg.llm_model} '
             f'with backbone_dtype={cfg.backbone_dtype}')
+    if cfg.device_map == 'auto' and is_quantized:
+        p.append(f'device_map=auto: not with backbone_dtype={cfg.backbone_dtype}, which is held on one GPU')
     if not has_backbone(cfg) and cfg.llm_model.lower() != 'none' and cfg.d_model % cfg.n_heads:
         p.append(f'd_model={cfg.d_model} cannot be shared by n_heads={cfg.n_heads} in llm_model={cfg.llm_model}: '
             'take a multiple')

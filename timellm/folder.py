@@ -21,6 +21,7 @@ from fastcore.basics import patch
 from .checkpoint import *
 from .config import *
 from .drive import *
+from .machine import n_processes
 from .prompt import describe
 
 # %% ../nbs/07b_folder.ipynb #names-code
@@ -439,6 +440,9 @@ def _auto(folder, cfg, identity, whole):
             '(they are moved aside, not deleted)')
     newest = next((f for f in d.listed if not f.error), None)
     if newest: d.differing = differences(newest.meta, cfg, identity)
+    if [x.name for x in d.differing] == ['processes']:   # the same run, started on other machines
+        d.refusal = (f'{newest.path} cannot be resumed so: {d.differing[0]}. Nothing was started or changed; '
+            'to start anew all the same: --resume_from_checkpoint none')
     return d
 
 # %% ../nbs/07b_folder.ipynb #decide-given
@@ -483,12 +487,13 @@ def _given(folder, cfg, identity, whole, rep):
 # %% ../nbs/07b_folder.ipynb #decide
 def decide(folder:RunFolder, # of the run
     cfg:Config, # uses resume_from_checkpoint, resume_weights, and what `differences` compares
-    identity:Identity=UNKNOWN, # of the run's backbone and data; what is not known is not compared
+    identity:Identity=UNKNOWN, # of the run's backbone and data; of these, what is not known is not compared
     rep:int=0, # repetition
     fetch:bool=False # training: read files on Drive whole; a plan or panel only opens them
 )->Decision:
     "Where a run resumes; `CheckpointError` where a given path leads nowhere or to a damaged file"
     whole = folder.whole if fetch else folder.glance
+    if not identity.processes: identity = identity._replace(processes=n_processes())
     how = cfg.resume_from_checkpoint
     if how in ('', 'none'): d = Decision('none', folder.find())
     elif how == 'auto': d = _auto(folder, cfg, identity, whole)

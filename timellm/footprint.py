@@ -205,6 +205,11 @@ def _measured_lengths(cfg, tokenizer):
     ids, mask = Prompter(cfg, tokenizer)(windows)
     return Lengths(ids.shape[1], len(agreed(ids, mask)))
 
+def _spread(f, device):
+    "What is left of a footprint on the first of several GPUs, of which the backbone takes half at most"
+    less = max(f.frozen - device.total//2, 0)
+    return Footprint(f.frozen - less, f.least - less, f.fixed - less, f.window)
+
 def footprint(cfg:Config, # the run
     device:Device=None, # None: this process's
     train:bool=True, # a training step, or an evaluation step
@@ -218,6 +223,7 @@ def footprint(cfg:Config, # the run
     lengths = _lengths(cfg) if config is not None else Lengths(0, 0)
     try: counted = _drawn_out(cfg, config, whole, lengths, train, many)
     except (ArithmeticError, RuntimeError, TypeError, ValueError): return None   # sizes that no tensor can have
+    if cfg.device_map == 'auto': return _spread(counted, device or this_device())
     if not held.bits or config is None: return counted
     return _quantized(counted, config, cfg.llm_layers, held.bits)
 

@@ -26,6 +26,7 @@ from .folder import address_of, write_csv
 from .intervals import *
 from .oddities import *
 from .plots import *
+from .screen import is_main_process
 from .session import train
 from .table import *
 from .trainer import Progress
@@ -349,10 +350,11 @@ def save(self:Forecast, folder='' # made if missing; empty: the experiment's
 )->tuple:
     "Write the CSV and the PNG; their paths"
     folder = Path(folder or self.folder)
-    folder.mkdir(parents=True, exist_ok=True)
     name = f'forecast_{self.name}_{_stamp(self.last)}'
     if self.by != 'model': name += f'_{self.by}'
     csv, png = folder/f'{name}.csv', folder/f'{name}.png'
+    if not is_main_process(): return csv, png   # it writes them
+    folder.mkdir(parents=True, exist_ok=True)
     table = self.with_intervals if self.keys else self.with_intervals.reset_index()
     if self.by != 'model': table = table.assign(made_by=self.made_by)
     write_csv(table, csv)

@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['KNOWN', 'byte_tokenizer', 'tiny_backbone', 'Known', 'Source', 'find_backbone', 'with_layers', 'load_pretrained',
-           'smollm2_folder', 'random_backbone', 'load_backbone', 'Dims', 'backbone_config', 'backbone_dims',
-           'local_tokenizer']
+           'smollm2_folder', 'random_backbone', 'room_for_layers', 'layers_by_device', 'load_backbone', 'Dims',
+           'backbone_config', 'backbone_dims', 'local_tokenizer']
 
 # %% ../nbs/05b_pretrained.ipynb #imports
-import copy, importlib.util, json, logging, os, re, shlex, tempfile
+import copy, importlib.util, json, logging, os, psutil, re, shlex, tempfile
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from accelerate import infer_auto_device_map
 from huggingface_hub import snapshot_download
 from safetensors import safe_open
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
@@ -26,7 +27,7 @@ from transformers.utils import logging as hf_logging
 from .backbone import Backbone, hash_of_weights
 from .config import ABLATIONS, Config, TimeLLMError, has_backbone, option
 from .drive import cache_dir
-from .machine import WHOLE, Held, device_kind, pick_backbone_dtype
+from .machine import WHOLE, Held, device_kind, n_processes, pick_backbone_dtype
 
 # %% ../nbs/05b_pretrained.ipynb #byte-tokenizer
 _PHRASES = ['<|start_prompt|>Dataset description: ', 'A generated hourly series with a daily and a weekly wave.',
@@ -335,10 +336,40 @@ def random_backbone(src, # folder or hub id
         model = AutoModel.from_config(with_layers(config, n_layers), dtype=torch.float32, trust_remote_code=False)
     return Backbone(model, tokenizer, f'{name}, random weights', dropout=dropout).hold(held.dtype)
 
+# %% ../nbs/05b_pretrained.ipynb #spread-out
+def room_for_layers()->dict:
+    "Bytes that `device_map=auto` may take of each GPU, by its number, and of the machine's memory (cpu)"
+    n, processes = torch.cuda.device_count(), n_processes()
+    if not n: raise TimeLLMError('device_map=auto spreads the backbone over GPUs, and there is none: take none')
+    if processes > 1:
+        raise TimeLLMError(f'device_map=auto spreads the backbone over all GPUs, and so would each of {processes} '
+            'processes: start one')
+    total = [torch.cuda.get_device_properties(i).total_memory for i in range(n)]
+    first, *others = total
+    room = [first//2, *(b*9//10 for b in others)]
+    return dict(enumerate(room), cpu=psutil.virtual_memory().available)
+
+def layers_by_device(model, # of transformers
+    room:dict # bytes by device, the first first
+)->dict: # {name of a module: device}
+    "Where each layer is held: in order, on the first device that has room; `TimeLLMError` where none has"
+    found = dict(infer_auto_device_map(model, room, no_split_module_classes=model._no_split_modules))
+    words = next(n for n, m in model.named_modules() if m is model.get_input_embeddings())
+    at = next(device for n, device in found.items() if not n or f'{words}.'.startswith(f'{n}.'))
+    if at == next(iter(room)) and 'disk' not in found.values(): return found   # prototypes are made from words
+    raise TimeLLMError(f'device_map=auto: GPUs and memory have {sum(room.values())/1e9:.1f} GB for the backbone, and '
+        'half of the first GPU is for its word embeddings. That does not suffice: take fewer llm_layers, '
+        'or backbone_dtype=4bit')
+
 # %% ../nbs/05b_pretrained.ipynb #load-backbone
 def load_backbone(cfg:Config # uses its group of the backbone, and seed, project_dir
 )->Backbone:
     "The frozen backbone of a config, cut to its first `llm_layers` layers; None without a language model"
+    room = room_for_layers() if cfg.device_map == 'auto' else {}   # before anything is read
+    backbone = _load(cfg)
+    return backbone.spread(layers_by_device(backbone.model, room)) if backbone and room else backbone
+
+def _load(cfg):
     kind, src, note = find_backbone(cfg)
     if note: print(note, flush=True)
     if not has_backbone(cfg): return None

@@ -198,6 +198,8 @@ class Plan:
     n_trained:int # weights; None: the backbone is not known
     checkpoint_bytes:int # None: the backbone is not known
 
+def _windows_a_step(cfg): return cfg.batch_size*n_processes()
+
 def plan(cfg:Config, # the run
     shape:Shape=None # from `data_shape`, to save reading the data again
 )->Plan:
@@ -205,7 +207,7 @@ def plan(cfg:Config, # the run
     cfg, shape = settled(cfg).cfg, Shape(*(shape or data_shape(cfg)))   # also of a plain tuple
     source = shape.source
     windows = count_windows(cfg, shape.lengths or shape.rows, shape.channels, source)
-    steps = windows['train']//cfg.batch_size
+    steps = windows['train']//_windows_a_step(cfg)
     total = steps*cfg.train_epochs
     d_llm, vocab, _ = planned_dims(cfg)
     n = None if d_llm is None or vocab is None else count_trainable(cfg, d_llm, vocab)
@@ -285,8 +287,9 @@ def _memory_text(cfg, f, device): # f: a `Footprint`
 
 def _time_text(cfg, p, device):
     "What steps and epochs take on a device"
-    steps = p.train//cfg.batch_size
-    took = times(cfg, steps, -(-p.val//cfg.eval_stride), device)
+    steps = p.train//_windows_a_step(cfg)
+    measured = -(-p.val//cfg.eval_stride)//n_processes()
+    took = times(cfg, steps, measured, device)
     if not took: return ''
     step = f'{took.step:.2f}' if took.step < 10 else f'{took.step:,.0f}'
     parts = f'{step} s a step, {_span(took.epoch)} an epoch, {_span(took.measuring)} for its validation'
@@ -346,7 +349,7 @@ def plan_text(cfg:Config, # the run
     thin = f'; between epochs with eval_stride {cfg.eval_stride}' if cfg.eval_stride > 1 else ''
     kept = f'the newest {cfg.save_total_limit}' if cfg.save_total_limit else 'all'
     rows = dict(directory=_folder_text(p.folder.home), data=p.source)
-    rows['train'] = (f'{p.train:,} windows, {p.steps_per_epoch} steps per epoch of {cfg.batch_size} windows, '
+    rows['train'] = (f'{p.train:,} windows, {p.steps_per_epoch} steps per epoch of {_windows_a_step(cfg)} windows, '
         'the last partial batch dropped')
     rows['validation'] = _batches(p.val, eval_batch_size(cfg)) + thin
     rows['test'] = f'{_batches(p.test, eval_batch_size(cfg))}{thin}; {_when_tested(cfg)}'

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from accelerate.utils import gather_object
 from fastcore.basics import patch
 
 from .backbone import identify
@@ -102,11 +103,19 @@ def identity(self:Session)->Identity:
     return Identity(backbone['sha256'], data, self.trainer.accelerator.num_processes, backbone['name'])
 
 # %% ../nbs/08c_session.ipynb #resume
+@contextmanager
+def _main_first(accelerator):
+    "As accelerate's `main_process_first`; an error of the main process keeps no other waiting"
+    if not accelerator.is_main_process: accelerator.wait_for_everyone()
+    try: yield
+    finally:
+        if accelerator.is_main_process: accelerator.wait_for_everyone()
+
 @patch
 def resume(self:Session):
     "Put the run where its checkpoint left it, or start fresh, and say which"
     t, state, weights = self.trainer, None, None
-    with t.accelerator.main_process_first():
+    with _main_first(t.accelerator):
         d = decide(self.folder, self.cfg, self.identity, self.rep, fetch=True)
         if d.refusal: raise CheckpointError(d.refusal)
         if d.found: state = load_checkpoint(d.found.path, self.folder.whole)
@@ -116,7 +125,8 @@ def resume(self:Session):
     if state: self.load(state, d.found)
     if weights: load_trained(t.bare, weights['model'], self.cfg.resume_weights)
     notes = self.notes + d.notes + self.notes_on_drive(d)
-    left_behind = self.left_behind(d.weights) if d.weights else []   # before its file may be moved aside
+    # before its file may be moved aside
+    left_behind = self.left_behind(d.weights) if d.weights and t.is_main else []
     moved = self.move_aside(d)
     if d.found: notes += self.keep_best(d, best)
     if t.progress.history: self.reporter.metrics(t.progress)
@@ -276,15 +286,21 @@ def save_all(self:Session):
     self.saver.flush(last=True)   # event files
 
 @patch
+def save_together(self:Session):
+    "`save_all`; no process leaves before the main one has saved: whoever started them ends all once one has gone"
+    try: self.save_all()
+    finally: self.trainer.accelerator.wait_for_everyone()
+
+@patch
 @contextmanager
 def leaving(self:Session):
     "However a run is left, what it trained is saved and copied first; only a second Ctrl-C does not wait"
     try:
         try: yield
         except Stop: self.stop()
-        self.save_all()
+        self.save_together()
     except Interrupted:
-        self.save_all()
+        self.save_together()
         raise
     except OutOfMemory as e: raise self.after_out_of_memory(e) from None
     except CheckpointError: raise
@@ -312,7 +328,7 @@ def stop(self:Session):
     "Save, say how to go on, and raise `Interrupted` unless the time was up"
     t, step = self.trainer, self.trainer.progress.global_step
     signum = t.asked.signal
-    if not signum and not t.time_up: signum = signal.SIGTERM   # another process was asked
+    if t.asked.by_signal and not signum: signum = signal.SIGTERM   # another process was asked
     t.asked = Asked()
     self.saving = True
     if t.saved_step != step: t.save()
@@ -335,7 +351,7 @@ def save_unsaved(self:Session)->str:
     "Save what is whole and in no step file yet, wait until all is written; what went wrong with that, or nothing"
     self.saving = True
     t = self.trainer
-    is_whole = not t.in_optimizer and (t.accelerator.num_processes == 1 or t.asked.end)
+    is_whole = not t.in_optimizer and (t.alone or t.asked.end)
     try:
         try:
             if is_whole and t.progress.global_step not in (0, t.saved_step): t.save()
@@ -397,11 +413,18 @@ def fit(self:Session)->Progress:
 @patch
 def after_out_of_memory(self:Session, e:OutOfMemory)->OutOfMemory:
     "Save what was trained before; the error again, with what is saved and how to go on"
-    problem = self.save_unsaved()
+    problem, said = self.save_unsaved(), str(e)
+    if self.trainer.asked.end: said = self.of_the_full(said)
     more = f' {problem}.' if problem else ''
-    text = f'{e}; {self.kept_text()}.{more}{self.smaller_text(e)}'
+    text = f'{said}; {self.kept_text()}.{more}{self.smaller_text(e)}'
     self.say(text, screen=False)   # the error shows it
     return OutOfMemory(text, e.setting, e.smaller)
+
+@patch
+def of_the_full(self:Session, said:str)->str: # by this process
+    "What the process said whose memory did not suffice; all have saved by then"
+    texts = gather_object([(self.trainer.asked.full, said)])
+    return next(text for full, text in texts if full)
 
 @patch
 def smaller_text(self:Session, e:OutOfMemory)->str:
@@ -437,7 +460,7 @@ def _lock_of(folder, rank):
 @contextmanager
 def one_at_a_time(cfg:Config, rep:int=0):
     "No second training in this folder or on this GPU while this one runs; `TimeLLMError` if there is one"
-    folder, rank = experiment_dir(cfg, rep), os.environ.get('RANK', '')
+    folder, rank = experiment_dir(cfg, rep), env_number('RANK') or ''   # the first's lock is that of one alone
     two_in_a_folder = (f'Another training runs in {folder} on this machine: wait for it, stop it, '
         'or take another model_comment')
     with ExitStack() as held:

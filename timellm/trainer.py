@@ -11,7 +11,7 @@ import math, signal, time, torch, uuid, warnings
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 
-from accelerate.utils import set_seed
+from accelerate.utils import broadcast, set_seed
 from fastcore.basics import patch
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
@@ -162,9 +162,11 @@ class Quiet:
 @dataclass
 class Asked:
     "What training was asked to do, from outside"
-    signal:int=None # the signal that asks to stop
-    stop:bool=False # some process was asked to stop
+    signal:int=None # the signal that asks this process to stop
+    stop:bool=False # several processes have agreed to stop
+    by_signal:bool=False # one of them had a signal
     save:bool=False # a save is due by the clock
+    full:bool=False # the memory of this process did not suffice
     end:bool=False # all processes end in this step, its state from before is whole
 
 # %% ../nbs/08_trainer.ipynb #trainer-2
@@ -215,6 +217,9 @@ def bare(self:Trainer)->TimeLLM: return self.accelerator.unwrap_model(self.model
 def is_main(self:Trainer)->bool: return self.accelerator.is_main_process
 
 @patch(as_prop=True)
+def alone(self:Trainer)->bool: return self.accelerator.num_processes == 1
+
+@patch(as_prop=True)
 def windows_per_step(self:Trainer)->int: return self.cfg.batch_size*self.accelerator.num_processes
 
 @patch(as_prop=True)
@@ -236,7 +241,10 @@ def prepare_model(self:Trainer, model:TimeLLM):
     kind = torch.optim.AdamW if decay else torch.optim.Adam
     optimizer = kind(weights, lr=lr, weight_decay=decay, fused=fused)
     self.schedule = make_schedule(self.cfg, optimizer, self.steps_per_epoch)
-    self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+    model.to(self.accelerator.device)   # accelerate moves nothing where the backbone is spread
+    self.model = self.accelerator.prepare_model(model, evaluation_mode=True)   # not wrapped: see `gradients_together`
+    self.optimizer = self.accelerator.prepare_optimizer(optimizer)
+    for w in weights: broadcast(w.data)   # those of the main process
 
 @patch(as_prop=True)
 def lr(self:Trainer)->float: return self.optimizer.param_groups[0]['lr']   # the rate of the next step
@@ -275,7 +283,7 @@ def make_trainer(cfg:Config, # the run
     backbone = load_backbone(cfg)
     if backbone: check_prompts(cfg, backbone, data)
     seed = cfg.seed + rep
-    # weights are those of the main process, dropout is each one's own
+    # `Trainer` sends the main process's weights to the others, dropout is each one's own
     set_seed((seed + accelerator.process_index)%2**32)
     return Trainer(cfg, data, TimeLLM(cfg, backbone), accelerator, seed, **kw)
 
@@ -297,8 +305,8 @@ def wants_stop(self:Trainer)->bool: return bool(self.asked.signal or self.time_u
 
 @patch(as_prop=True)
 def must_stop(self:Trainer)->bool:
-    "True once this run is to be saved and left; several processes decide that together, in their next step"
-    return self.asked.stop or (self.wants_stop and self.accelerator.num_processes == 1)
+    "True once this run is to be saved and left; several processes agree on that in their next step or batch"
+    return self.asked.stop or (self.wants_stop and self.alone)
 
 @patch(as_prop=True)
 def minutes_over(self:Trainer)->bool:
@@ -310,7 +318,7 @@ def minutes_over(self:Trainer)->bool:
 def save_is_due(self:Trainer)->bool:
     "True if a step file is to be written at this step"
     every = self.cfg.save_steps
-    if self.asked.save or (self.minutes_over and self.accelerator.num_processes == 1): return True
+    if self.asked.save or (self.minutes_over and self.alone): return True
     step = self.progress.global_step
     return bool(every and step and step % every == 0 and step != self.saved_step)
 
@@ -353,14 +361,13 @@ def scaler(self:Trainer): return getattr(self.accelerator, 'scaler', None)   # o
 @patch(as_prop=True)
 def reads_late(self:Trainer)->bool:
     "Are losses read some steps later, because reading waits for the device?"
-    alone = self.accelerator.num_processes == 1
-    return alone and self.accelerator.device.type == 'cuda' and not self.scaler
+    return self.alone and self.accelerator.device.type == 'cuda' and not self.scaler
 
 @patch
 def train_step(self:Trainer, n:int, batch)->None: # from `prepare`
     "One optimizer step on these windows"
     self.rng_before = rng_state()
-    seen = self.gradients_together(batch) if self.accelerator.num_processes > 1 else self.gradients(batch)
+    seen = self.gradients(batch) if self.alone else self.gradients_together(batch)
     self.in_optimizer = True   # from here to the end of the step the state is not whole
     scale = self.scaler._scale.clone() if self.scaler else None
     self.optimizer.step()
@@ -402,45 +409,48 @@ def after_step(self:Trainer, n:int, seen): # windows; the loss, a number or a te
 def gradients_together(self:Trainer, batch)->float: # from `prepare`
     "Make the mean gradients of all processes; the mean loss"
     loss, full = torch.full((), float('nan'), device=self.accelerator.device), None
-    with self.accelerator.no_sync(self.model):
-        try:
-            loss = self.loss_of(batch)
-            self.accelerator.backward(loss)
-        except RuntimeError as e:
-            if not is_out_of_memory(e): raise
-            full = e
-    failed = torch.full((), float(full is not None), device=loss.device)
-    value, share = self.agree(torch.stack([loss.detach().float(), failed]))
-    if share: self.end_together(full)
+    try:
+        loss = self.loss_of(batch)
+        self.accelerator.backward(loss)
+    except RuntimeError as e:
+        if not is_out_of_memory(e): raise
+        full = e
+    [value] = self.agree_on_memory(full, loss.detach().float())
     if not self.scaler: self.check_finite(value)
     for p in self.bare.parameters():
         if p.grad is not None: p.grad = self.accelerator.reduce(p.grad, 'mean')
     return value
 
 @patch
-def end_together(self:Trainer, full:Exception): # None: it was another process
-    "All processes end in this step, as the memory of one did not suffice"
+def agree_on_memory(self:Trainer, full:Exception, *numbers)->list: # None: it sufficed here; tensors, as in `agree`
+    "`agree`; if the memory of any process did not suffice, all processes end here"
+    failed = torch.tensor(float(full is not None), device=self.accelerator.device)
+    *means, share = self.agree(*numbers, failed)
+    if not share: return means
     self.asked.end = True
+    self.asked.full = full is not None
     raise full or torch.cuda.OutOfMemoryError('out of memory. It was another process')
 
 # %% ../nbs/08_trainer.ipynb #agree
 _MOST_SKIPPED = 20   # steps in a row
 
 @patch
-def agree(self:Trainer, numbers:torch.Tensor)->list: # (n,) on the device
+def agree(self:Trainer, *numbers)->list: # tensors without dimensions, on the device
     "The means of all processes, read; what any process was asked to do, all do after this step"
-    if self.accelerator.num_processes == 1: return numbers.tolist()
-    asked = numbers.new_tensor([float(self.wants_stop), float(self.minutes_over)])
-    together = self.accelerator.reduce(torch.cat([numbers, asked]), 'mean')
-    *means, stop, due = together.tolist()
-    self.asked.stop = stop > 0
+    if self.alone: return [n.item() for n in numbers]
+    asked = bool(self.asked.signal), self.time_up, self.minutes_over
+    own = torch.tensor(asked, dtype=torch.float32, device=self.accelerator.device)
+    together = self.accelerator.reduce(torch.stack([*numbers, *own]), 'mean')
+    *means, signals, late, due = together.tolist()
+    self.asked.by_signal = signals > 0
+    self.asked.stop = signals > 0 or late > 0
     self.asked.save = due > 0
     return means
 
 @patch
 def checked(self:Trainer, loss:torch.Tensor)->float:
     "The mean loss of all processes; `NonFiniteLoss` if it is not finite"
-    [value] = self.agree(loss.reshape(1))
+    [value] = self.agree(loss)
     return self.check_finite(value)
 
 @patch
@@ -453,7 +463,7 @@ def check_finite(self:Trainer, value:float)->float:
 def judged_by_scaler(self:Trainer, loss:torch.Tensor, before:torch.Tensor)->float: # the scale before the step
     "The mean loss of all processes; None if the scaler has left the step out, which lowers the scale"
     left_out = self.scaler._scale < before
-    value, skipped = self.agree(torch.stack([loss, left_out.reshape(()).to(loss)]))
+    value, skipped = self.agree(loss, left_out.reshape(()).to(loss))
     self.skipped = self.skipped + 1 if skipped else 0
     if self.skipped < _MOST_SKIPPED: return None if skipped else value
     raise self.non_finite(f'the gradients of {self.skipped} steps in a row are not finite, so no weight has changed')
@@ -495,10 +505,10 @@ def save(self:Trainer, best:bool=False, step:bool=True): # as which files: the b
     "Hand the state to the saver (main process)"
     p, id = self.progress, uuid.uuid4().hex
     if best: p.best = dict(step=p.global_step, id=id)
+    self.check_weights(trained_state(self.bare))   # by each process: all raise, or none
     if self.is_main:
-        state = self.state_dict()
-        self.check_weights(state['model'])
-        self.saver.put(snapshot(dict(state, id=id)), best, step)
+        state = dict(self.state_dict(), id=id)
+        self.saver.put(snapshot(state), best, step)
     if step: self.saved_step = p.global_step
     self.saved_at = time.monotonic()
     self.accelerator.wait_for_everyone()
@@ -549,9 +559,14 @@ def measure(self:Trainer, split:str)->dict: # val or test
         def on_batch(done, total):
             reached(done, total)
             self.on_batch(split, done, total)
+            if not self.alone: self.agree_on_memory(None)
             if self.must_stop: raise Stop
-        return evaluate_windows(self.bare, getattr(self.data, split), self.prompter, self.cfg, self.accelerator,
-            stride=self.cfg.eval_stride, on_batch=on_batch)
+        try:
+            return evaluate_windows(self.bare, getattr(self.data, split), self.prompter, self.cfg, self.accelerator,
+                stride=self.cfg.eval_stride, on_batch=on_batch)
+        except OutOfMemory as e:
+            if not self.asked.end: self.agree_on_memory(e)   # the others wait for it before their next batch
+            raise
 
 # %% ../nbs/08_trainer.ipynb #end-part
 @patch
@@ -617,7 +632,8 @@ def fit(self:Trainer)->Progress:
         self.train_part()
         self.end_part()
     if self.saved_step != self.progress.global_step: self.save()
-    if self.asked.signal: raise Stop   # it came during the last steps
+    self.agree()
+    if self.asked.signal or self.asked.by_signal: raise Stop   # it came during the last steps
     return self.progress
 
 # %% ../nbs/08_trainer.ipynb #older-addresses

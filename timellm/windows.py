@@ -121,7 +121,7 @@ class Windows:
     @property
     def n_channels(self)->int: return len(self.ends)
     def channel(self, i:torch.Tensor): # (B,) window numbers
-        return torch.bucketize(i, self.ends, right=True)   # (B,)
+        return torch.bucketize(i.contiguous(), self.ends, right=True)   # (B,)
     def __getitem__(self, i:torch.Tensor): # (B,) window numbers
         w = self.view[i + self.shift[self.channel(i)]]   # (B, seq_len + pred_len)
         return w[:, :self.seq_len], w[:, self.seq_len:]
