@@ -437,7 +437,7 @@ _MOST_SKIPPED = 20   # steps in a row
 @patch
 def agree(self:Trainer, *numbers)->list: # tensors without dimensions, on the device
     "The means of all processes, read; what any process was asked to do, all do after this step"
-    if self.alone: return [n.item() for n in numbers]
+    if self.alone: return torch.stack(numbers).tolist() if numbers else []   # read at once: each read waits for a GPU
     asked = bool(self.asked.signal), self.time_up, self.minutes_over
     own = torch.tensor(asked, dtype=torch.float32, device=self.accelerator.device)
     together = self.accelerator.reduce(torch.stack([*numbers, *own]), 'mean')
