@@ -296,7 +296,6 @@ def calibration_of(loaded:LoadedModel, # a checkpoint
     id, name = loaded.state['id'], name_of(loaded.model)
     made = calibrate(data, cfg, of_model, others, id, name, sorted(levels))
     if main and not is_pretrained(loaded.path): _keep(made, path)   # a pretrained folder stays as it came
-    if main: _keep(made, path)
     loaded.accelerator.wait_for_everyone()   # the others may read it next
     return made
 
