@@ -21,7 +21,7 @@ setup(
     classifiers=['Development Status :: 3 - Alpha', 'Intended Audience :: Developers', 'Natural Language :: English',
                  'Programming Language :: Python :: 3', 'Topic :: Scientific/Engineering :: Artificial Intelligence'],
     packages=find_packages(include=[f"{cfg['lib_path']}*"]),
-    package_data={cfg['lib_path']: ['weights/*/*']},
+    package_data={cfg['lib_path']: ['weights/*/*', 'scripts/*.sh']},
     install_requires=words('requirements'), extras_require=extras,
     entry_points={'console_scripts': commands, 'nbdev': [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]},
     **({'url': cfg['git_url']} if cfg['git_url'] else {}),

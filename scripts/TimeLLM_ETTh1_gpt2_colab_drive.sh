@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Time-LLM on ETTh1 with GPT-2, checkpoints on Google Drive: start it, and start it again after a disconnect.
+# Stop it with Ctrl-C, a notebook's stop button or kill, once or more often: it saves first.
 # Every variable below can be set from the environment; further words go to `timellm train`:
 #   BATCH=16 bash scripts/TimeLLM_ETTh1_gpt2_colab_drive.sh --save_minutes 20
 # RESUME_FROM: auto (the newest checkpoint that fits, else a fresh start), none, a checkpoint's folder, or a file.
@@ -48,13 +49,29 @@ NUM_WORKERS=${NUM_WORKERS:-10}   # kept for older scripts: there is nothing to w
 export PYTHONUNBUFFERED=1                                                      # lines come through the pipe at once
 export PYTORCH_ALLOC_CONF=${PYTORCH_ALLOC_CONF:-expandable_segments:True}      # less memory lost to gaps between blocks
 
-mkdir -p logs   # here, not on Drive: a file that stays open may never be uploaded. The run's own log.txt is on Drive
-LOG=logs/TimeLLM_ETTh1_${NAME:-gpt2}_$(date +%Y%m%d_%H%M%S).log
+LOGS=$PROJECT_DIR/logs
+[ -d "$(dirname "$PROJECT_DIR")" ] || LOGS=logs   # Drive is not mounted: nothing is made in its place, timellm says so
+mkdir -p "$LOGS"
+LOG=$LOGS/TimeLLM_ETTh1_${NAME:-gpt2}_$(date +%Y%m%d_%H%M%S).log   # Drive may have it at its end only, log.txt at each save
+
+# Training and tee are a job in a process group of its own, so Ctrl-C, a notebook's stop button and kill reach this shell.
+# It hands each on as SIGTERM, on which timellm saves and which may come twice. The exit code is the training's.
+set -m
 {
     for v in PRESET PROJECT_DIR LLM_PATH BATCH D_MODEL D_FF SEQ_LEN TRAIN_EPOCHS PATIENCE SAVE_STEPS SAVE_TOTAL_LIMIT RESUME_FROM NUM_WORKERS PYTORCH_ALLOC_CONF; do
         echo "$v=${!v}"
     done
-    timellm train --preset "$PRESET" --project_dir "$PROJECT_DIR" --llm_path "$LLM_PATH" --batch_size "$BATCH" --d_model "$D_MODEL" --d_ff "$D_FF" \
+    exec timellm train --preset "$PRESET" --project_dir "$PROJECT_DIR" --llm_path "$LLM_PATH" --batch_size "$BATCH" --d_model "$D_MODEL" --d_ff "$D_FF" \
         --seq_len "$SEQ_LEN" --train_epochs "$TRAIN_EPOCHS" --patience "$PATIENCE" --save_steps "$SAVE_STEPS" --save_total_limit "$SAVE_TOTAL_LIMIT" \
         --resume_from_checkpoint "$RESUME_FROM" --num_workers "$NUM_WORKERS" "$@"
-} 2>&1 | tee "$LOG"
+} </dev/null 2>&1 | { tee -i "$LOG" || true; } &
+training=$(jobs -p)
+set +m   # bash says nothing of its own about the job
+trap 'kill -TERM "$training" 2>/dev/null || true' INT TERM HUP
+while
+    code=0
+    wait "$training" || code=$?   # a signal ends the wait, not the training
+    kill -0 "$training" 2>/dev/null
+do :; done
+wait   # for tee
+exit "$code"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Time-LLM on ETTh1 with Llama 3 8B, checkpoints on Google Drive. It sets what differs and starts
-# TimeLLM_ETTh1_gpt2_colab_drive.sh, which explains the other variables; each can be set from the environment.
+# the package's TimeLLM_ETTh1_gpt2_colab_drive, which explains the other variables; each can be set from the environment.
 #
 # The model is gated: accept its licence at https://huggingface.co/meta-llama/Meta-Llama-3-8B and set HF_TOKEN,
 # or put it into LLM_PATH below PROJECT_DIR:
@@ -25,5 +25,5 @@ BACKBONE_DTYPE=${BACKBONE_DTYPE:-auto}
 
 echo "LLM_LAYERS=$LLM_LAYERS"
 echo "BACKBONE_DTYPE=$BACKBONE_DTYPE"
-exec bash "$(dirname "$0")/TimeLLM_ETTh1_gpt2_colab_drive.sh" \
-    --llm_layers "$LLM_LAYERS" --backbone_dtype "$BACKBONE_DTYPE" "$@"
+GPT2=$(timellm script TimeLLM_ETTh1_gpt2_colab_drive)
+exec bash -c "$GPT2" "$0" --llm_layers "$LLM_LAYERS" --backbone_dtype "$BACKBONE_DTYPE" "$@"

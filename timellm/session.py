@@ -263,8 +263,9 @@ def catch_signals(self:Session):
         if self.saving: return   # another signal: it is being saved already
         self.trainer.request_stop(signum)
         # no bar is touched here, as it may be half made
-        print('\nStopping: this step (or batch of validation) ends, then the state is saved. '
-            'A second interrupt (Ctrl-C) stops at once, without saving', file=Screen(), flush=True)
+        text = '\nStopping: this step (or batch of validation) ends, then the state is saved.'
+        if signum == signal.SIGINT: text += ' A second interrupt (Ctrl-C) stops at once, without saving'
+        print(text, file=Screen(), flush=True)
     if threading.current_thread() is not threading.main_thread():   # only the main thread can catch signals
         yield
         return
