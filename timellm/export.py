@@ -23,7 +23,7 @@ from .intervals import read_calibration, write_calibration
 from .table import selected_table
 
 # %% ../nbs/10e_export.ipynb #public
-_OF_MACHINE = 'project_dir', 'root_path', 'resume_from_checkpoint', 'resume_weights'
+_OF_MACHINE = 'project_dir root_path resume_from_checkpoint resume_weights device_map log_with max_hours'.split()
 
 def _bare(text):
     "The name alone, of an absolute path; hub ids and relative paths stay"
@@ -99,9 +99,10 @@ def _backbone_words(state):
     revision = f", revision {b['revision']}" if b['revision'] else ''
     return f"{b['name']}{revision}, its first {n} layers, SHA-256 of these weights `{b['sha256']}`"
 
-def _data_words(data):
+def _data_words(data, features):
     "Which table, in words"
     rows, columns = sum(data.get('lengths') or [0]), data['columns']
+    if features == 'MS' and not data.get('keys'): columns = columns[-1:]   # the target alone
     shown = ', '.join(columns[:20]) + (', ...' if len(columns) > 20 else '')
     return (f"{data['source']}: {rows:,} rows, one every {data.get('freq')}. Forecast are {len(columns)} columns, each "
         f"from its own past: {shown}. SHA-256 of columns and values `{data['sha256']}`.")
@@ -113,7 +114,8 @@ def card_values(state:dict, # from `public`
     c, defaults = state['config'], preset_values('')
     settings = [f'| `{n}` | {v} |' for n, v in c.items() if v != defaults[n]]
     values = dict(title=f"Time-LLM on {state['data']['source']}", version=timellm.__version__)
-    values |= dict(backbone=_backbone_words(state), data=_data_words(state['data']), settings='\n'.join(settings))
+    values |= dict(backbone=_backbone_words(state), settings='\n'.join(settings))
+    values['data'] = _data_words(state['data'], c['features'])
     values |= dict(table=table_text(table), command=as_command(Config(**c)), step=state['global_step'])
     return dict(values, finished=state['finished'] or 'not finished', seq_len=c['seq_len'], pred_len=c['pred_len'])
 

@@ -170,6 +170,9 @@ def import_checkpoint(cfg:Config, # the run that it is of
             raise CheckpointError(f'{home} has such a checkpoint already, nothing was changed: '
                 'take another model_comment')
         notes = list(_notes_on_import(t, path, state, others, is_best, found))
+        if cfg.features == 'MS':   # as the published code does; its best loss is of all columns
+            s.validate_all()
+            notes += s.notes[-1:]
         with s.leaving():
             for n in notes: s.say(n)
             s.say(f'To go on with it, with just these settings:\n  {as_command(cfg)}')

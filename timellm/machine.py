@@ -58,7 +58,7 @@ def pick_backbone_dtype(cfg:Config, # uses backbone_dtype, precision
     if name in _DTYPES: return Held(_DTYPES[name])
     return Held(_DTYPES[precision], bits=int(name[0]))
 
-# %% ../nbs/02b_machine.ipynb #make-accelerator
+# %% ../nbs/02b_machine.ipynb #check-gpu
 def env_number(name:str)->int: # of an environment variable
     "A whole number from the environment, 0 where there is none; `TimeLLMError` for anything else"
     text = os.environ.get(name, '').strip() or '0'
@@ -73,7 +73,11 @@ def n_processes()->int:
 def check_gpu():
     "`TimeLLMError` if this torch cannot compute on this machine's GPU"
     if not torch.cuda.is_available(): return
-    own = f'cuda:{env_number("LOCAL_RANK")}'   # each process its own, no memory of another's
+    rank, gpus = env_number('LOCAL_RANK'), torch.cuda.device_count()
+    if 0 < gpus <= rank:
+        raise TimeLLMError(f'process {rank + 1} of this machine has no GPU of its own, there are {gpus}: '
+            f'start {gpus} (--nproc_per_node {gpus}), or set CUDA_VISIBLE_DEVICES to nothing to use the CPU')
+    own = f'cuda:{rank}'   # no memory of another's
     try: torch.ones(2, 2, device=own) @ torch.ones(2, 2, device=own)
     except RuntimeError as e:
         if 'no kernel image' not in str(e): raise
@@ -83,6 +87,7 @@ def check_gpu():
             f'sm_{major}{minor}): it was built for {built_for}. Choose another GPU (on Kaggle: Settings > Accelerator '
             '> GPU T4 x2), or set CUDA_VISIBLE_DEVICES to nothing to use the CPU') from None
 
+# %% ../nbs/02b_machine.ipynb #make-accelerator
 _MOST_WAITING = timedelta(hours=1)   # of a process for the others: the main one may save to a slow disk
 
 def make_accelerator(cfg:Config # uses precision

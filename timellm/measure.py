@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
 from .config import *
 from .footprint import eval_batch_size
@@ -57,6 +58,13 @@ def _means(sums, n, n_full): # (2, 2) of `_Sums`; windows in each of its rows; n
     if not n_full: return means
     return dict(means, published_mse=published_mse/n_full, published_mae=published_mae/n_full, published_n=n_full)
 
+# %% ../nbs/06b_measure.ipynb #at-once
+def _at_once(cfg, accelerator):
+    "Windows of a batch of all processes together"
+    size, n = eval_batch_size(cfg), accelerator.num_processes
+    if n > 1: [size] = broadcast_object_list([size])   # their GPUs may hold different numbers
+    return size*n
+
 # %% ../nbs/06b_measure.ipynb #measure-windows
 _ALONE = SimpleNamespace(process_index=0, num_processes=1, device='cpu')   # no Accelerator: one process on the CPU
 
@@ -91,7 +99,7 @@ def measure_windows(predict, # function of windows (B, seq_len) and what `prepar
     index = torch.arange(0, len(windows), stride)
     n, n_full = len(index), len(index)//cfg.batch_size*cfg.batch_size   # n_full: in full batches
     sums = _Sums(windows.n_channels, n if each else 0)
-    batches = index.split(eval_batch_size(cfg)*a.num_processes)
+    batches = index.split(_at_once(cfg, a))
     def make(batch): return _batch(windows, batch[a.process_index::a.num_processes], n_full, prepare)
     for done, b in enumerate(ahead(batches, make)):
         on_batch(done, len(batches))

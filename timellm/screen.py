@@ -58,7 +58,8 @@ class Bar(tqdm):
 
 def is_main_process()->bool:
     "Does this process speak and write for those that were started with it? torchrun numbers them in `RANK`"
-    return os.environ.get('RANK', '0') == '0'
+    alone = os.environ.get('WORLD_SIZE', '1') == '1'
+    return alone or os.environ.get('RANK', '0') == '0'
 
 def progress_bar(text:str, # before the bar
     total:int=None, # count at the end, if known

@@ -306,7 +306,7 @@ def leaving(self:Session):
     except OutOfMemory as e: raise self.after_out_of_memory(e) from None
     except CheckpointError: raise
     except NonFiniteLoss:   # the step file before it must stay, not be rotated away
-        with suppress(CheckpointError): self.save_all()
+        with suppress(CheckpointError): self.save_together()
         raise
     except Exception as e:
         self.after_error(e)
@@ -480,6 +480,7 @@ def _one_run(s, begun):
         with s.leaving(): return t.progress
     finally:
         s.saver.close(0)
+        s.tracking.close()   # what still is under way would take the next run's rows
         with suppress(RuntimeError): t.release()   # a GPU that has failed releases nothing
 
 def train(cfg:Config, # the run

@@ -199,5 +199,11 @@ def finish(self:Tracking, trainer:Trainer):
     "Send what is missing, and close the trackers"
     for name, t in self.under_way.items():
         with self.guarded(name): send(name, t, trainer.progress.history)
+    self.close()
+
+@patch
+def close(self:Tracking):
+    "Close the trackers as they are"
+    for name, t in self.under_way.items():
         with self.guarded(name): t.tracker.finish()
     self.under_way = {}

@@ -22,7 +22,6 @@ from .drive import check_project, open_own
 from .folder import run_folder, write_csv
 from .footprint import why_too_large
 from .machine import OutOfMemory, lock_here, make_accelerator, only_one
-from .pretrained import backbone_dims
 from .session import train
 from .trainer import NonFiniteLoss
 from .windows import load_data
@@ -34,11 +33,9 @@ _OF_BACKBONE = 'd_ff', 'llm_layers', 'prototypes'
 def _choices(cfg):
     "Values to choose from, by setting"
     layers = [n for n in (1, 2, 4, 8, 16) if n < cfg.llm_layers]
-    d_ff = [cfg.d_ff//2, cfg.d_ff, 2*cfg.d_ff]
-    most = backbone_dims(cfg).d_llm or d_ff[1]   # of an unknown backbone: no more than the user's own
     return dict(
         weight_decay=sorted({0., .01, .1, 1., 3., cfg.weight_decay}),
-        d_ff=[n for n in d_ff if 0 < n <= most],
+        d_ff=[n for n in (cfg.d_ff//4, cfg.d_ff//2) if n] + [cfg.d_ff],
         llm_layers=[*layers, cfg.llm_layers],
         prototypes=CHOICES['prototypes'].split(),
         residual=CHOICES['residual'].split())
@@ -68,8 +65,8 @@ def _cut_half_line(path):
         f.truncate(f.read().rfind(b'\n') + 1)
 
 def _study_name(cfg, space, sha256): # of the data
-    "A name for what all trials have in common"
-    key = result_key(cfg, [n for n in OF_A_RUN if n not in space], sha256)
+    "A name for what all trials have in common, and for where is searched"
+    key = result_key(cfg, [n for n in OF_A_RUN if n not in space], sha256) + repr(space)
     return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 def _open_study(folder, name, seed):
@@ -111,10 +108,12 @@ def _settings_of(params, cfg): # params: from Optuna
     return {**params, **{n: _rounded(params[n]) for n in drawn}}
 
 def trial_config(cfg:Config, # what is searched
-    settings:dict # of the trial
+    settings:dict, # of the trial
+    study:str # its name
 )->Config:
     "The run of a trial: in a folder of its own, and without a look at the test split"
-    name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    text = json.dumps([study, settings], sort_keys=True)
+    name = hashlib.sha256(text.encode()).hexdigest()[:8]
     ours = dict(model_comment=f'{cfg.model_comment}-tune-{name}', itr=1, resume_from_checkpoint='auto', test_every=-1)
     return with_settings(cfg, **{**settings, **ours})
 
@@ -179,7 +178,7 @@ def _one_trial(study, space, cfg, df, on_step):
     trial, n, best = study.ask(space), len(_counted(study)) + 1, _best(study)
     settings = _settings_of(trial.params, cfg)
     trial.set_user_attr('settings', settings)
-    own = trial_config(cfg, settings)
+    own = trial_config(cfg, settings, study.study_name)
     print(f'Trial {n}: {_as_text(settings)}', flush=True)
     known = _known(study, settings)
     outcome = known or _run_trial(trial, own, df, on_step)
@@ -275,7 +274,7 @@ def tune(cfg:Config, # its own settings are the first trial
             break
         best = _best(study)
         if not best: raise TimeLLMError('no trial has come to an end yet: the same call goes on')
-        run = trial_config(cfg, best.user_attrs['settings'])
+        run = trial_config(cfg, best.user_attrs['settings'], study.study_name)
         found = Tuning(_table(study), with_settings(run, test_every=cfg.test_every), folder)
         _write(found)
     print(f'{found}\n{folder}')
