@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 
 from .config import *
-from .drive import on_drive, open_own, read_json
+from .drive import on_drive, open_whole, read_json
 from .schema import state_problem, weights_problem
 
 # %% ../nbs/07_checkpoint.ipynb #checkpointerror
@@ -172,12 +172,6 @@ WEIGHTS_FORMAT = 1   # raised when the content of a pretrained folder changes it
 _ABOUT_WEIGHTS = 'id epoch global_step val_loss_min finished config data'.split()
 _SCALE = 'mean', 'std'
 
-def _replace(path, content):
-    "Write a file of ours whole or not at all"
-    tmp = path.with_name(f'.{path.name}.tmp')
-    with open_own(tmp) as f: f.write(content)
-    os.replace(tmp, path)
-
 def _json_bytes(values):
     values = dict(values, val_loss_min=_finite(values['val_loss_min']))
     return (json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + '\n').encode()
@@ -196,8 +190,8 @@ def save_weights(state:dict, # of a checkpoint; settings and names are written a
     backbone = dict(backbone=json.dumps(state['backbone']))   # one entry: several come in any order
     content = save({**state['model'], **scale}, backbone)
     about = dict(format=WEIGHTS_FORMAT, weights_sha256=hashlib.sha256(content).hexdigest(), **about)
-    _replace(folder/WEIGHTS, content)
-    _replace(folder/WEIGHTS_CONFIG, _json_bytes(about))
+    with open_whole(folder/WEIGHTS) as f: f.write(content)
+    with open_whole(folder/WEIGHTS_CONFIG) as f: f.write(_json_bytes(about))
     return verify(folder/WEIGHTS)
 
 # %% ../nbs/07_checkpoint.ipynb #read-weights

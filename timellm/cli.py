@@ -56,7 +56,7 @@ _SCALE = ("run: values are scaled as in the training; table: by the table's own 
     '[run for its own data and for rows appended to it, else table]')
 _SCALE_OF_A_FORECAST = "run: values are scaled as in the training; table: by the table's own rows [run]"
 _VARIANTS = "what to compare with, each in quotes, as 'none: llm_model=none' or 'wide: d_model=128 d_ff=256'"
-_AGAINST = 'baselines, in quotes [last seasonal DLinear NLinear RLinear PatchTST]'
+_AGAINST = 'baselines, in quotes; PatchTST takes the longest [last seasonal DLinear NLinear RLinear PatchTST]'
 _OVER = 'settings to search, in quotes [learning_rate dropout weight_decay d_ff llm_layers prototypes residual]'
 _BY = 'model; best: what won on validation, a baseline perhaps; blend: the mixture of all that would have [model]'
 _TRUST_PICKLE = 'read the file even if it holds more than tensors and plain types; opening it can run any program'

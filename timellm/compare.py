@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['ERRORS', 'OF_A_RUN', 'AGAINST', 'PUBLISHED', 'own_name', 'read_variants', 'run_configs', 'window_rows', 'Measured',
            'result_key', 'measured_run', 'measured_baseline', 'Errors', 'published', 'Row', 'as_markdown',
-           'markdown_table', 'plot_comparison', 'Comparison', 'within_hours', 'at_least_one', 'compare']
+           'markdown_table', 'plot_comparison', 'Comparison', 'within_hours', 'at_least_one', 'above_zero', 'compare']
 
 # %% ../nbs/10c_compare.ipynb #imports
-import json, os, shlex, time
+import json, shlex, time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile
@@ -24,7 +23,7 @@ from .baselines import *
 from .bootstrap import *
 from .checkpoint import has_id
 from .config import *
-from .drive import check_project, open_own
+from .drive import check_project, open_whole
 from .evaluate import load_model
 from .folder import BEST, run_folder, write_csv
 from .machine import device_kind, make_accelerator, memory
@@ -118,11 +117,7 @@ class Measured:
 def _keep(m, path): # `Measured`
     "Write it as one file, replaced whole"
     about = {k: v for k, v in vars(m).items() if k != 'errors'}
-    content = BytesIO()
-    np.savez(content, errors=m.errors, about=json.dumps(about))
-    tmp = path.with_name(f'.{path.name}.tmp')
-    with open_own(tmp) as f: f.write(content.getvalue())
-    os.replace(tmp, path)
+    with open_whole(path) as f: np.savez(f, errors=m.errors, about=json.dumps(about))
 
 def _kept(path):
     "The `Measured` of a file, or None where there is none that can be read"
@@ -406,10 +401,8 @@ def _write(c, cfg): # `Comparison`
     write_csv(c.table, c.folder/'compare.csv')
     text = f'# {experiment_dir(cfg).name}\n\n{markdown_table(c.table)}\n\n{_NOTE}\n'
     lines = ''.join(f'\n- {v}' for v in c.verdicts)
-    with open_own(c.folder/'compare.md', 'w', encoding='utf-8') as f: f.write(f'{text}{lines}\n')
-    png = BytesIO()
-    c.picture.savefig(png, dpi=120, format='png')
-    with open_own(c.folder/'compare.png') as f: f.write(png.getvalue())
+    with open_whole(c.folder/'compare.md', 'w', encoding='utf-8') as f: f.write(f'{text}{lines}\n')
+    with open_whole(c.folder/'compare.png') as f: c.picture.savefig(f, dpi=120, format='png')
 
 # %% ../nbs/10c_compare.ipynb #jobs
 class _Job(NamedTuple):
@@ -458,6 +451,19 @@ def at_least_one(name:str, # what is counted, for the error
         if int(n) == float(n) >= 1: return int(n)
     raise ConfigError([f'{name}={n!r}: a whole number, 1 or more, is needed'])
 
+def above_zero(name:str, # what is counted, for the error
+    n # a number, or a text that is one
+)->float:
+    "How much; `ConfigError` if that is no finite number above 0"
+    with suppress(ValueError, TypeError, OverflowError):
+        if 0 < float(n) < float('inf'): return float(n)
+    raise ConfigError([f'{name}={n!r}: a number above 0 is needed'])
+
+def _announced(job, n, of, is_main): # its number; jobs in all
+    "Say which job begins, and run it: `Measured`, or None where the time is up"
+    if is_main: print(f'{n} of {of}: {job.name}', flush=True)
+    return job.run()
+
 def _rows_of(done, variants, configs, cfg): # done: lists of `Measured` by name
     "A `Row` for each forecast that is measured"
     def row(name, by_seed):
@@ -486,7 +492,7 @@ def compare(cfg:Config, # the run; its own settings are the first variant
     of, block = window_rows(data.table, cfg), longest + cfg.pred_len
     is_main, done = make_accelerator(cfg).is_main_process, {}
     for n, job in enumerate(jobs):
-        m = job.run()
+        m = _announced(job, n + 1, len(jobs), is_main)
         if not m:
             print(f'The time (max_hours) is up, {n} of {len(jobs)} are measured: the same call goes on')
             break

@@ -316,11 +316,15 @@ def _with_offsets(column, dates, zone, timezone):
 def _in_zone(column, dates, timezone):
     "Naive dates in a named zone"
     try: return Dates(_index(dates).tz_localize(timezone, ambiguous='infer'), [])
-    except Exception: pass   # ValueError, TypeError; in pandas 2 errors of pytz that are neither
+    except Exception as e:   # ValueError, TypeError; in pandas 2 errors of pytz that are neither
+        raise _not_in_zone(column, dates, timezone) from e
+
+def _not_in_zone(column, dates, timezone):
+    "The error for dates that a named zone does not have, or has twice"
     any_hour = dict(ambiguous=np.ones(len(dates), bool), nonexistent='NaT')
     skipped = _index(dates).tz_localize(timezone, **any_hour).isna()
-    if skipped.any(): raise column.refuse(int(skipped.argmax()), f'does not exist in {timezone}: the clocks skip it')
-    raise TimeLLMError(f'{column.name}: dates in the hour in which the clocks are set back in {timezone} '
+    if skipped.any(): return column.refuse(int(skipped.argmax()), f'does not exist in {timezone}: the clocks skip it')
+    return TimeLLMError(f'{column.name}: dates in the hour in which the clocks are set back in {timezone} '
         'stand there once, and nobody can tell which of the two is meant. Write them with offsets (+01:00), or in UTC')
 
 # %% ../nbs/03c_dates.ipynb #cells-of

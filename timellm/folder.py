@@ -54,9 +54,7 @@ def experiment_folder(path:Path # a checkpoint file
 # %% ../nbs/07b_folder.ipynb #write-csv
 def write_csv(table:pd.DataFrame, path)->None:
     "A table as a CSV file, replaced whole"
-    tmp = Path(path).with_name(f'.{Path(path).name}.tmp')
-    with open_own(tmp, 'w', encoding='utf-8', newline='') as f: table.to_csv(f, index=False)
-    os.replace(tmp, path)
+    with open_whole(path, 'w', encoding='utf-8', newline='') as f: table.to_csv(f, index=False)
 
 # %% ../nbs/07b_folder.ipynb #files-at-once
 def files_at_once(cfg:Config, # uses save_total_limit

@@ -7,7 +7,7 @@ __all__ = ['MODEL', 'Forecaster']
 
 # %% ../nbs/10d_forecaster.ipynb #imports
 import re
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
 from io import StringIO
@@ -16,7 +16,7 @@ import pandas as pd
 from fastcore.basics import patch
 
 from .checkpoint import CheckpointError, peek
-from .compare import at_least_one
+from .compare import above_zero, at_least_one
 from .config import *
 from .evaluate import LoadedModel, evaluate, load_model
 from .folder import resolve
@@ -53,19 +53,13 @@ def _given(self:Forecaster, df): # None: not given
         'or name a data set (data)')
 
 # %% ../nbs/10d_forecaster.ipynb #fit
-def _minutes(value):
-    "A number of minutes; `ConfigError` if it is none"
-    with suppress(ValueError, TypeError):
-        if float(value) > 0: return float(value)
-    raise ConfigError([f'max_minutes={value!r}: a number above 0 is needed, or None for no limit'])
-
 @patch
 def fit(self:Forecaster, df:pd.DataFrame=None, # long or wide; None: that of the last `fit`, or the config's file
     max_minutes:float=None # save and stop a minute before they are over; None: as `max_hours`
 )->Forecaster:
     "Train, or go on where it stopped; itself"
     cfg = self.cfg
-    if max_minutes is not None: cfg = with_settings(cfg, max_hours=_minutes(max_minutes)/60)
+    if max_minutes is not None: cfg = with_settings(cfg, max_hours=above_zero('max_minutes', max_minutes)/60)
     self.table = selected_table(cfg, self._given(df))
     if df is not None: self.ids = _ids(df, cfg)
     progress = train(cfg, self.table)[-1]

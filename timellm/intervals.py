@@ -9,13 +9,12 @@ __all__ = ['LEVELS', 'FEWEST', 'MOST', 'BY', 'VERSION', 'read_levels', 'Thinned'
            'Widths', 'half_widths', 'Coverage']
 
 # %% ../nbs/09a_intervals.ipynb #imports
-import json, math, os, re, shlex
+import json, math, re, shlex
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import combinations
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np, torch
@@ -23,7 +22,7 @@ from safetensors.torch import load, save
 
 from .baselines import DLinear, Opponent, seasonal_naive
 from .config import *
-from .drive import open_own, read_json
+from .drive import open_whole, read_json
 from .measure import measure_windows
 from .windows import *
 
@@ -296,10 +295,8 @@ def calibrate(data:Data, # the checkpoint's own
 # %% ../nbs/09a_intervals.ipynb #write-calibration
 def write_calibration(c:Calibration, path)->None:
     "Write it as JSON, replaced whole"
-    tmp = Path(path).with_name(f'.{Path(path).name}.tmp')
     content = asdict(c) | dict(members=[m._asdict() for m in c.members])
-    with open_own(tmp, 'w', encoding='utf-8') as f: json.dump(content, f, allow_nan=False, ensure_ascii=False)
-    os.replace(tmp, path)
+    with open_whole(path, 'w', encoding='utf-8') as f: json.dump(content, f, allow_nan=False, ensure_ascii=False)
 
 def _need(fits):
     if not fits: raise ValueError('no calibration of this checkpoint')

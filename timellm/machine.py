@@ -235,7 +235,7 @@ def _acquire(lock, holder, refusal):
     except Timeout:
         process = holder.read_text() if holder.exists() else 'unknown'
         raise TimeLLMError(f'{refusal} (it is process {process})') from None
-    except NotImplementedError: pass   # a disk that knows no locks
+    except NotImplementedError: return   # a disk that knows no locks
     except OSError as e: raise TimeLLMError(f'{holder.parent} cannot be written to ({e})') from e
 
 def lock_here(name:str)->Path: # any text

@@ -18,7 +18,7 @@ from fastcore.basics import patch
 
 from .checkpoint import *
 from .config import *
-from .drive import check_project, open_own, read_json
+from .drive import check_project, open_whole, read_json
 from .folder import *
 from .footprint import this_device, times
 from .pretrained import backbone_dims
@@ -65,9 +65,7 @@ def setting_widget(name:str # of a setting that the panel shows
 # %% ../nbs/11_panel.ipynb #write-choices
 def write_choices(file:Path, choices:dict)->None: # settings by name, and `preset` and `gpu`
     "Write choices to a file, whole or not at all"
-    tmp = file.with_suffix('.tmp')
-    with open_own(tmp, 'w') as f: json.dump(choices, f, indent=1)
-    os.replace(tmp, file)
+    with open_whole(file, 'w') as f: json.dump(choices, f, indent=1)
 
 # %% ../nbs/11_panel.ipynb #read-choices
 def _can_be_shown(name, value):

@@ -18,7 +18,7 @@ import pandas as pd
 
 from .compare import *
 from .config import *
-from .drive import check_project, open_own
+from .drive import check_project, open_whole
 from .folder import run_folder, write_csv
 from .footprint import why_too_large
 from .machine import OutOfMemory, lock_here, make_accelerator, only_one
@@ -161,6 +161,12 @@ def _best(study):
     ended = [t for t in _counted(study) if t.value is not None]
     return min(ended, key=lambda t: t.value, default=None)
 
+def _why_none(study):
+    "Why there is no best trial"
+    ended = _counted(study)
+    if not ended: return 'no trial has come to an end yet: the same call goes on'
+    return f"none of {len(ended)} trials came to a validation loss; the last {ended[-1].user_attrs['why']}"
+
 def _tell(study, trial, outcome):
     "Note how a trial has ended"
     from optuna.trial import TrialState
@@ -230,17 +236,14 @@ class Tuning:
 def _write(found): # `Tuning`
     "Table and command into its folder"
     write_csv(found.table, found.folder/'tune.csv')
-    with open_own(found.folder/'tune.md', 'w', encoding='utf-8') as f: f.write(f'# {found.folder.name}\n\n{found}\n')
+    with open_whole(found.folder/'tune.md', 'w', encoding='utf-8') as f: f.write(f'# {found.folder.name}\n\n{found}\n')
 
 # %% ../nbs/10f_tune.ipynb #check
 def _check_optuna():
     if find_spec('optuna') is None: raise TimeLLMError('tune needs Optuna: pip install optuna')
 
-def _minutes(minutes):
-    "A number of minutes; `ConfigError` where it is none"
-    with suppress(ValueError, TypeError):
-        if 0 <= float(minutes) < math.inf: return float(minutes)
-    raise ConfigError([f'minutes={minutes!r}: a number is needed, 0 for no limit'])
+def _hours(cfg, minutes): # 0: as the config says
+    return cfg.max_hours if minutes in (0, '0') else above_zero('minutes', minutes)/60
 
 @contextmanager
 def _alone(folder):
@@ -259,7 +262,7 @@ def tune(cfg:Config, # its own settings are the first trial
     "Search the settings with the lowest validation MSE; called again it goes on. `ConfigError` lists all problems"
     _check_optuna()
     begun, trials = monotonic(), at_least_one('trials', trials)
-    hours, space = _minutes(minutes)/60 or cfg.max_hours, search_space(cfg, over)
+    hours, space = _hours(cfg, minutes), search_space(cfg, over)
     if make_accelerator(cfg).num_processes > 1:
         raise TimeLLMError('tune trains in one process: start it without torchrun or accelerate launch')
     folder = check_project(cfg.project_dir)/'tune'/experiment_dir(cfg).name
@@ -273,7 +276,7 @@ def tune(cfg:Config, # its own settings are the first trial
             print(f'The time is up, {len(_counted(study))} of {trials} trials are done: the same call goes on')
             break
         best = _best(study)
-        if not best: raise TimeLLMError('no trial has come to an end yet: the same call goes on')
+        if not best: raise TimeLLMError(_why_none(study))
         run = trial_config(cfg, best.user_attrs['settings'], study.study_name)
         found = Tuning(_table(study), with_settings(run, test_every=cfg.test_every), folder)
         _write(found)
