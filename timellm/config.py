@@ -93,6 +93,7 @@ class Config:
     train_epochs:int=10 # most epochs
     val_per_epoch:int=1 # validations in an epoch, the last one at its end
     patience:int=10 # stop after so many validations in a row without a better loss
+    min_delta:float=0 # how far below the best a validation loss must be to count as better; 0: an equal one does
     learning_rate:float=4e-4 # first rate of type1, type3, constant and COS; peak of TST and warmup_cosine
     weight_decay:float=0 # AdamW's, of all trained weights; 0: Adam, as published
     lradj:str='type1' # schedule: type1, type3, constant, COS, TST or warmup_cosine
@@ -121,7 +122,7 @@ GROUPS = {
     'Windows and model': 'seq_len label_len pred_len patch_len stride d_model d_ff n_heads dropout head_dropout '
         'prototypes residual e_layers d_layers factor embed',
     'Backbone': 'llm_model llm_layers llm_path llm_init backbone_dropout backbone_dtype device_map',
-    'Training': 'batch_size eval_batch_size eval_stride test_every train_epochs val_per_epoch patience '
+    'Training': 'batch_size eval_batch_size eval_stride test_every train_epochs val_per_epoch patience min_delta '
         'learning_rate weight_decay lradj pct_start warmup num_workers precision',
     'Checkpoints': 'save_steps save_minutes save_total_limit max_hours resume_from_checkpoint resume_weights'}
 
@@ -136,7 +137,7 @@ class ResumeRule(NamedTuple):
 RESUME_RULES = [
     ResumeRule('no', 'data features target percent prompt description seq_len label_len pred_len patch_len stride '
         'd_model d_ff n_heads dropout head_dropout prototypes residual llm_layers llm_init backbone_dropout seed '
-        'lradj weight_decay val_per_epoch eval_stride',
+        'lradj weight_decay val_per_epoch eval_stride min_delta',
         "what the run is; so are the content of the data and the backbone's weights (by SHA-256)"),
     ResumeRule('not by step', 'batch_size train_epochs pct_start warmup learning_rate',
         'TST and warmup_cosine are one curve over all steps of the run: its length and height '
@@ -306,7 +307,7 @@ def _check_values(cfg):
     need(cfg.head_dropout == -1 or 0 <= cfg.head_dropout < 1, 'head_dropout', '-1, or 0 or more and below 1 is needed')
     need(0 < cfg.pct_start < 1, 'pct_start', 'between 0 and 1 is needed')
     need(0 <= cfg.warmup < 1, 'warmup', '0 or more and below 1 is needed')
-    need(cfg.weight_decay >= 0, 'weight_decay', '0 or more is needed')
+    for n in ('weight_decay', 'min_delta'): need(getattr(cfg, n) >= 0, n, '0 or more is needed')
     need(cfg.save_minutes >= 0, 'save_minutes', '0 or more is needed')
     need(cfg.max_hours >= 0, 'max_hours', '0 or more is needed')
     need(cfg.learning_rate > 0, 'learning_rate', 'above 0 is needed')

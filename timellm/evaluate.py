@@ -37,7 +37,7 @@ from .windows import *
 
 # %% ../nbs/09b_evaluate.ipynb #check-fits
 _TRAINING_ONLY = ['percent', 'eval_stride', 'dropout', 'head_dropout', 'backbone_dropout', 'weight_decay',
-    'val_per_epoch', 'seed', 'lradj']   # change no forecast
+    'val_per_epoch', 'min_delta', 'seed', 'lradj']   # change no forecast
 _OF_THE_DATA = ['data', 'features', 'target', 'description']   # what they lead to is compared instead
 
 def _check_fits(path, state, cfg, backbone): # from `identify`

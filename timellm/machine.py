@@ -170,6 +170,22 @@ def gpu_busy()->int:
     return int(words[0]) if words and words[0].isdigit() else None
 
 # %% ../nbs/02b_machine.ipynb #usage-text
+def _surely_fits(n, used, total): # windows of a batch, bytes of its step, bytes of the device
+    "The largest batch that fits for sure, at most twice the present one"
+    step = max(n//4, 1)
+    most = int(.9*n*total/used)//step*step
+    return min(max(most, n), 2*n)
+
+def _room_text(cfg, most):
+    "What to raise next, where a batch of `most` fits"
+    n = cfg.batch_size
+    how = f'a new run under {cfg.lradj}' if cfg.lradj in BY_STEP else 'may change on resume'
+    if most == 2*n:
+        return (f'There is room: raise first batch_size {most} ({how}), then d_ff and d_model, then seq_len '
+            '(a new run each)')
+    larger = f'batch_size {most} fits ({how}), {2*n} may not' if most > n else f'No room for batch_size {2*n} ({how})'
+    return f'{larger}; d_ff, d_model or seq_len (a new run each) may go up a little, or with a smaller batch'
+
 def usage_text(cfg:Config # uses batch_size, lradj
 )->str:
     "Memory and use of the device in a line, and what to raise next"
@@ -178,13 +194,7 @@ def usage_text(cfg:Config # uses batch_size, lradj
     peak = f'peak {memory_text()}'
     busy = gpu_busy()
     if busy is not None: peak += f', GPU {busy}% busy'
-    how = f'a new run under {cfg.lradj}' if cfg.lradj in BY_STEP else 'may change on resume'
-    batch = f'batch_size {2*cfg.batch_size} ({how})'
-    if used < .45*total:
-        room = f'There is room: raise first {batch}, then d_ff and d_model, then seq_len (a new run each)'
-    else:
-        room = (f'No room for {batch}; d_ff, d_model or seq_len (a new run each) may go up a little, '
-            'or with a smaller batch')
+    room = _room_text(cfg, _surely_fits(cfg.batch_size, used, total))
     full = 'Full memory is not full speed: a GPU that is busy gains little from a larger batch'
     return '. '.join([peak, room, full])
 

@@ -25,7 +25,7 @@ from transformers.utils import cached_file
 from transformers.utils import logging as hf_logging
 
 from .backbone import Backbone, hash_of_weights
-from .config import ABLATIONS, Config, TimeLLMError, has_backbone, option
+from .config import ABLATIONS, Config, TimeLLMError, has_backbone, nearest, option
 from .drive import cache_dir
 from .machine import WHOLE, Held, device_kind, n_processes, pick_backbone_dtype
 
@@ -106,6 +106,13 @@ def _at_path(cfg, hub):
     raise TimeLLMError(f'llm_path={cfg.llm_path!r} is no folder; looked in {where}. {_how(hub, looked[0])}')
 
 # %% ../nbs/05b_pretrained.ipynb #find-backbone
+def _hub_note(name): # in small letters
+    "What a short name stands for, where it may be taken for another; `none` misspelt is no model of the hub"
+    if name == 'llama': return 'LLAMA is the first LLaMA, as in the paper (huggyllama/llama-7b); Llama 3 8B is LLAMA3'
+    if name in KNOWN or '/' in name: return ''
+    meant = nearest(name, KNOWN)
+    return f'{name} is no name that is known here{meant}: looking for it on the hub' if meant else ''
+
 def find_backbone(cfg:Config # uses llm_model, llm_path, project_dir
 )->Source:
     "Where the language model of a config is; `TimeLLMError` if a folder is missing"
@@ -116,7 +123,7 @@ def find_backbone(cfg:Config # uses llm_model, llm_path, project_dir
     if name in ('smollm2', 'tiny'): return Source(name)
     folder = Path(cfg.llm_model).expanduser()
     if folder.is_dir(): return Source('folder', folder)
-    if cfg.llm_model[0] not in './~\\': return Source('hub', hub)
+    if cfg.llm_model[0] not in './~\\': return Source('hub', hub, _hub_note(name))
     looked = f'looked in {folder.absolute()}. {_how("", cfg.llm_model)}'
     raise TimeLLMError(f'llm_model={cfg.llm_model!r} is no folder; {looked}')
 

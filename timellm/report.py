@@ -23,6 +23,7 @@ from .footprint import *
 from .machine import *
 from .screen import *
 from .model import count_trainable, planned_dims
+from .pretrained import find_backbone
 from .trainer import *
 from .windows import *
 
@@ -364,5 +365,6 @@ def plan_text(cfg:Config, # the run
     rows['resume'] = resume_text(d, cfg, p.folder.home)
     lines = [(k, v) for k, v in rows.items()]
     notes = [*shape.notes, *(note.removeprefix('NOTE: ') for note in chosen)]
+    if note := find_backbone(cfg).note: notes.append(note)
     lines[2:2] = [('NOTE', note) for note in notes]   # below the data
     return '\n'.join(f'{k:11} {v}' for k, v in lines)

@@ -78,9 +78,9 @@ class Progress:
     best:dict=None # step and identity of the best checkpoint
     lineage:list=field(default_factory=lambda: [new_branch()]) # see `is_ancestor`
 
-    def judge(self, val_loss:float)->bool:
-        "Early stopping: take in a validation loss; True if it is the best so far (or equals it)"
-        if val_loss > self.val_loss_min:
+    def judge(self, val_loss:float, min_delta:float=0.)->bool:
+        "Early stopping: take in a validation loss; True if it is the best so far, by `min_delta` at least"
+        if val_loss > self.val_loss_min - min_delta:
             self.counter += 1
             return False
         self.val_loss_min = val_loss
@@ -583,7 +583,7 @@ def tests_now(self:Trainer, val_loss:float)->bool:
     "Is the test split to be measured after the present validation?"
     after, every = replace(self.progress), self.cfg.test_every
     if every < 0: return False
-    after.judge(val_loss)
+    after.judge(val_loss, self.cfg.min_delta)
     if not self.epoch_is_over: return bool(after.finished(self.cfg))
     after.after_epoch()
     return bool(after.finished(self.cfg)) or bool(every and after.epoch % every == 0)
@@ -596,7 +596,7 @@ def end_part(self:Trainer):
         raise self.non_finite(f"the validation loss after step {p.global_step} is {val['mse']}")
     test = self.measure('test') if self.tests_now(val['mse']) else None
     row = self.epoch_row(val, test)
-    best = p.judge(val['mse'])
+    best = p.judge(val['mse'], self.cfg.min_delta)
     p.history.append(dict(row, best=best))
     if self.epoch_is_over:
         p.after_epoch()
