@@ -293,7 +293,9 @@ def _time_text(cfg, p, device):
     took = times(cfg, steps, measured, device)
     if not took: return ''
     step = f'{took.step:.2f}' if took.step < 10 else f'{took.step:,.0f}'
-    parts = f'{step} s a step, {_span(took.epoch)} an epoch, {_span(took.measuring)} for its validation'
+    in_all = cfg.train_epochs*(took.epoch + cfg.val_per_epoch*took.measuring)
+    parts = (f'{step} s a step, {_span(took.epoch)} an epoch, {_span(took.measuring)} for a validation, '
+        f'at most {_span(in_all)} in all')
     return f'some {parts}' if device.kind == 'cpu' else f'an estimate: {parts}'
 
 def _device_text(cfg, asked, p, device): # asked: the config before its batch was settled
