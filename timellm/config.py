@@ -471,6 +471,9 @@ _EXOGENOUS = re.compile('exog|covariate|static|futr_|feat_dynamic|time_varying')
 _NO_EXOGENOUS = ('Time-LLM forecasts each series from its own past alone and reads no exogenous variables. '
     'Models that do: TFT, TiDE, NHITS and TSMixerx of neuralforecast')
 
+_NAMED_ELSEWHERE = dict(h='pred_len', horizon='pred_len', prediction_length='pred_len', input_size='seq_len',
+    context_length='seq_len', lookback='seq_len', epochs='train_epochs', lr='learning_rate')   # by other libraries
+
 def _unknown_names(preset, settings):
     "Problems with the names that `make_config` was given"
     problems = []
@@ -479,6 +482,7 @@ def _unknown_names(preset, settings):
     names = [f.name for f in fields(Config)]
     for n in sorted(settings.keys() - set(names)):
         hint = f'no such setting{nearest(n, names)}'
+        if n in _NAMED_ELSEWHERE: hint = f'it is named {_NAMED_ELSEWHERE[n]} here'
         if n == 'llm_dim': hint = 'follows from the backbone, drop it'
         if _EXOGENOUS.search(n): hint = _NO_EXOGENOUS
         problems.append(f'{n}={_shown(settings[n])}: {hint}')

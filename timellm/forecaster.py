@@ -36,6 +36,10 @@ class Forecaster:
         self.cfg = make_config(preset or 'custom', **settings)
         self.table = None   # that of `fit`, checked
         self.ids = {}   # names of its series as text: as the table has them
+    def __repr__(self):
+        c = self.cfg
+        table = 'not fitted in this process' if self.table is None else f'fitted on {self.table.name}'
+        return f'Forecaster({c.llm_model}, seq_len {c.seq_len}, pred_len {c.pred_len}): {table}; {experiment_dir(c)}'
 
 # %% ../nbs/10d_forecaster.ipynb #given
 def _ids(df, cfg):
@@ -72,6 +76,7 @@ def _horizon(self:Forecaster, h): # None: all
     "Rows to forecast; `ConfigError` for more than the model was made for"
     most = self.cfg.pred_len
     if h is None: return most
+    if isinstance(h, pd.DataFrame): raise TimeLLMError('h is a number of rows, not a table: predict(df=...)')
     if at_least_one('h', h) <= most: return int(h)
     raise ConfigError([f'h={h}: this model forecasts pred_len={most} rows, so 1 to {most} are accepted. '
         f'The horizon is set before the training: Forecaster(pred_len={h})'])

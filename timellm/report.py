@@ -6,10 +6,11 @@
 __all__ = ['Reporter', 'status', 'Plan', 'plan', 'resume_text', 'plan_text']
 
 # %% ../nbs/08b_report.ipynb #imports
-import threading, time, torch
+import threading, time, timellm, torch
 import pandas as pd
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from fastcore.basics import patch
@@ -51,6 +52,12 @@ class Reporter:
             with log: log.writelines(self.unlogged)
             self.unlogged = []
 
+# %% ../nbs/08b_report.ipynb #versions
+def _versions():
+    "Of what a result can depend on"
+    others = [f'{n} {version(n)}' for n in ('torch', 'transformers', 'accelerate')]
+    return ', '.join([f'timellm {timellm.__version__}', *others])
+
 # %% ../nbs/08b_report.ipynb #parameters
 def _toys(trainer):
     "What of a run is made up, in words"
@@ -88,7 +95,7 @@ def parameters(self:Reporter, trainer:Trainer):
     self.say('Parameters: ' + ', '.join(f'{k}={v!r}' for k, v in asdict(trainer.cfg).items()))
     self.say(f'{_backbone_text(trainer)}; {trainer.n_trained:,} trained weights')
     precision = a.mixed_precision.replace('no', 'fp32')
-    self.say(f'Device: {a.device}, precision {precision}, {a.num_processes} process(es)')
+    self.say(f'Device: {a.device}, precision {precision}, {a.num_processes} process(es); {_versions()}')
     if a.device.type == 'cuda': self.say(_NOT_EXACT)
     if why := _why_plain(trainer): self.say(f'No fast pass: {why}', screen=False)   # `try_fast` prints it
     for note in notes_of(trainer.data.table, trainer.cfg): self.say(f'NOTE: {note}')

@@ -302,6 +302,9 @@ def _value_column(raw, keys, cfg):
     if cfg.target: return select_columns(names, 'S', cfg.target, raw.name)[0]
     if 'y' in names: return 'y'
     if len(names) == 1: return names[0]
+    if not names:
+        raise TimeLLMError(f'{raw.name} is a long table (column {keys[0]!r} names its series) without values: '
+            f'beside {_some(keys)} it needs a column of numbers, as y')
     raise TimeLLMError(f'{raw.name} is a long table (column {keys[0]!r} names its series) and has {len(names)} columns '
         f"that may hold their values: {_some(names)}. Say which: target (--target)")
 
