@@ -148,7 +148,9 @@ class Page:
         self.page.wait_for_timeout(1000)   # a kernel that comes back is not listening at once
         self.wait(self.idle, 'a kernel')
     def idle(self): return re.search(r'Python 3.*\| Idle', self.page.locator('#jp-main-statusbar').inner_text())
-    def prompts(self): return [p.strip() for p in self.nb.locator('.jp-CodeCell .jp-InputPrompt').all_inner_texts()]
+    def prompts(self):
+        texts = self.nb.locator('.jp-CodeCell .jp-InputPrompt').all_inner_texts()
+        return [p.strip() for p in texts if p.strip()]   # a folded cell shows none
     def text(self): return '\n'.join(self.nb.locator('.jp-OutputArea-output').all_inner_texts())
     def wait(self, condition, what, seconds=120):
         end = time.monotonic() + seconds
