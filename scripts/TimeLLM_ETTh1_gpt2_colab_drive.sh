@@ -33,6 +33,10 @@
 set -euo pipefail
 
 PRESET=${PRESET:-etth1_gpt2_colab}
+[ "$PRESET" != custom ] || {
+    echo "PRESET=custom: the sizes here are GPT-2's for ETTh1. For your own CSV: timellm run --preset custom --data_path my.csv" >&2
+    exit 2
+}
 PROJECT_DIR=${PROJECT_DIR:-/content/drive/MyDrive/T-L-GPT2}
 LLM_PATH=${LLM_PATH-base_models/openai-community/gpt2}   # below PROJECT_DIR; not there: from the Hugging Face hub
 BATCH=${BATCH:-32}

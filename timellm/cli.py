@@ -65,7 +65,7 @@ _TRUST_PICKLE = 'read the file even if it holds more than tensors and plain type
 def add_own_options(parser:ArgumentParser, command:str)->None: # a name in `ABOUT`
     "The options that only this command has"
     add = parser.add_argument
-    if command == 'train':
+    if command in ('train', 'run'):
         add('--plan', action='store_true', help='print what would be done; create nothing, load no backbone')
     if command == 'forecast':
         add('--date', default='', help='last date that the model reads [the newest]')
@@ -155,7 +155,9 @@ def cmd_forecast(o, settings):
 
 def cmd_run(o, settings):
     from timellm.forecast import run
-    run(make_config(o.preset, **settings))
+    from timellm.report import plan_text
+    cfg = make_config(o.preset, **settings)
+    print(plan_text(cfg)) if o.plan else run(cfg)
 
 # %% ../nbs/12_cli.ipynb #cmd-compare
 def cmd_compare(o, settings):
