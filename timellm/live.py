@@ -16,7 +16,8 @@ from IPython.display import display
 from jupyter_ui_poll import ui_events
 
 from .panel import translate, translated
-from .plots import Picture, plot_losses
+from .picture import Picture
+from .plots import plot_losses
 from .report import status
 from .trainer import Trainer
 
