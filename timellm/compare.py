@@ -28,7 +28,7 @@ from .evaluate import load_model
 from .folder import BEST, run_folder, write_csv
 from .machine import device_kind, make_accelerator, memory
 from .measure import *
-from .plots import Picture
+from .picture import Picture
 from .screen import progress_bar
 from .session import train
 from .table import Table

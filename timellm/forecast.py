@@ -25,6 +25,7 @@ from .evaluate import scale_for, table_text
 from .folder import address_of, write_csv
 from .intervals import *
 from .oddities import *
+from .picture import Picture
 from .plots import *
 from .screen import is_main_process
 from .session import train

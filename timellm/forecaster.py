@@ -22,7 +22,7 @@ from .evaluate import LoadedModel, evaluate, load_model
 from .folder import resolve
 from .forecast import Forecast, forecast
 from .intervals import LEVELS
-from .plots import Picture
+from .picture import Picture
 from .session import train
 from .table import ID_NAME, IN_MEMORY, content_sha256, selected_table
 

@@ -15,7 +15,9 @@ from IPython import get_ipython
 from IPython.display import display
 from jupyter_ui_poll import ui_events
 
-from .plots import Picture, plot_losses
+from .panel import translate, translated
+from .picture import Picture
+from .plots import plot_losses
 from .report import status
 from .trainer import Trainer
 
@@ -72,6 +74,7 @@ class LiveView:
         self.stop = stop_button()
         self.stop.on_click(self.on_stop)
         self.widget = W.VBox([self.text, self.image, self.stop])
+        translate(self.widget)
         self.page = Page()
         self.trainer = None   # that it shows
         self.begun = 0   # step at which it was first shown
@@ -93,7 +96,7 @@ class LiveView:
         "As Ctrl-C: this step ends, the state is saved"
         if not self.trainer: return
         self.trainer.request_stop()
-        self.stop.description = 'Stopping ...'
+        self.stop.description = translated('Stopping ...')
         self.stop.disabled = True
 
 # %% ../nbs/11b_live.ipynb #call

@@ -15,10 +15,10 @@ from accelerate import Accelerator
 from accelerate.tracking import GeneralTracker, get_available_trackers
 from fastcore.basics import patch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from .config import *
 from .folder import *
+from .picture import Picture
 from .trainer import *
 
 # %% ../nbs/08ba_trackers.ipynb #tracker-names
@@ -66,9 +66,9 @@ def _some_windows(trainer, most=4):
     past, truth, forecast = (t*std + mean for t in (x, y, _predict(trainer, x)))
     return zip(columns, past[:, -4*y.shape[1]:], truth, forecast)
 
-def forecast_figure(trainer:Trainer)->Figure: # of the run
+def forecast_figure(trainer:Trainer)->Picture: # of the run
     "Forecasts of four validation windows with the present weights"
-    fig = Figure(figsize=(9, 4.5), layout='constrained')
+    fig = Picture(figsize=(9, 4.5), layout='constrained')
     axes = fig.subplots(2, 2).flat
     for ax, (column, *lines) in zip(axes, _some_windows(trainer)):
         _draw(ax, *lines)
@@ -77,7 +77,7 @@ def forecast_figure(trainer:Trainer)->Figure: # of the run
     fig.suptitle(f'validation windows, step {trainer.progress.global_step}', fontsize=9, x=.01, ha='left')
     return fig
 
-def pixels(figure:Figure
+def pixels(figure:Picture
 )->np.ndarray: # (height, width, 3)
     "A figure as an image"
     canvas = FigureCanvasAgg(figure)
@@ -138,7 +138,7 @@ def _show(name, tracker, image, figure, step):
 def send(name:str, # of the tracker
     t:Tracked, # it
     history:list, # rows of metrics.csv
-    figure:Figure=None # of the last row
+    figure:Picture=None # of the last row
 ):
     "Send the rows that a tracker lacks"
     while t.sent < len(history):

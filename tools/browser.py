@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The quickstart in JupyterLab in headless Chromium, as a person uses it:
 
-    python tools/browser.py PYTHON WHEEL PICTURES [keep]
+    python tools/browser.py PYTHON WHEEL PICTURES [keep [zh]]
 
 PYTHON    interpreter of an environment with jupyterlab, ipywidgets, ipykernel and torch;
           timellm is installed by the notebook's first cell
@@ -13,6 +13,8 @@ As root the project folder is on a mount that a stand-in for google.colab makes,
 Needs playwright, psutil, and Chromium or Chrome.
 With the word keep (as root) the demo is run instead,
 and what it shows becomes the saved outputs of nbs/00_colab_quickstart.ipynb.
+With keep zh it is that of the Chinese one; tools/build.py zh then leaves the panel's picture and takes the others from
+the English.
 """
 import base64, io, json, os, re, shutil, socket, subprocess, sys, tempfile, time, urllib.request
 from contextlib import ExitStack, contextmanager
@@ -23,7 +25,9 @@ import psutil
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-NOTEBOOK = Path(__file__).resolve().parent.parent/'nbs'/'00_colab_quickstart.ipynb'
+IN_CHINESE = sys.argv[-1] == 'zh'
+NAME = '00_colab_quickstart_zh.ipynb' if IN_CHINESE else '00_colab_quickstart.ipynb'
+NOTEBOOK = Path(__file__).resolve().parent.parent/'nbs'/NAME
 KERNEL = """
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.zmqshell import ZMQInteractiveShell
@@ -76,7 +80,7 @@ def colab(wheel, drive='', preset='tiny'):
         cloud, drive = d/'cloud', Path(drive or d/'drive')
         for p in (cloud, d/'page', drive): p.mkdir(parents=True, exist_ok=True)
         stand_in(d)
-        env = dict(TIMELLM_PROJECT_DIR=str(drive/'MyDrive/T-L-GPT2'), TIMELLM_PRESET=preset)
+        env = dict(TIMELLM_PROJECT_DIR=str(drive/'MyDrive/T-L-GPT2'), TIMELLM_PRESET=preset, TIMELLM_LANG='en')
         env.update(TIMELLM_CACHE=str(d/'cache'), CLOUD=str(cloud))
         if root: env.update(PYTHONPATH=str(d), IPYTHONDIR=str(d/'ipython'), TIMELLM_DRIVE=str(drive))
         project = (cloud if root else drive)/'MyDrive/T-L-GPT2'
@@ -196,7 +200,7 @@ class Page:
         if cell is not None: where.scroll_into_view_if_needed()
         where.screenshot(path=str(self.pictures/f'{name}.png'))
 
-FIRST, PANEL, TRAIN, RESULT, FORECAST = 2, 3, 5, 6, 7   # code cells
+FIRST, PANEL, TRAIN, RESULT, FORECAST = (n + IN_CHINESE for n in (2, 3, 5, 6, 7))   # code cells; one sets the language
 MANY = 4000   # epochs that do not come to an end here
 FOLDED = 'Backbone, window, saving, patience'
 INTERRUPT = ', '.join((   # JupyterLab's own button
@@ -439,5 +443,5 @@ def main(python, wheel, pictures, *words):
         browser.close()
 
 if __name__ == '__main__':
-    if len(sys.argv) not in (4, 5): sys.exit(__doc__)
+    if len(sys.argv) not in (4, 5, 6): sys.exit(__doc__)
     main(*sys.argv[1:])

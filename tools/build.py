@@ -3,6 +3,8 @@
 
 readme        README.md from nbs/index.ipynb, its picture from the quickstart's first forecast
 quickstart    the git address in the quickstart's first cell, from settings.ini (none set: the cell asks for a wheel)
+zh            nbs/00_colab_quickstart_zh.ipynb from the quickstart, its paragraphs in Chinese from tools/zh.txt;
+              exits 1 where a paragraph is new or has changed; the commands of README.zh.md, from README.md
 script        the table of what may change on resume at the top of the training script
 architecture  table and drawing of the rooms for nbs/15_architecture.ipynb; exits 1 where a room imports upwards
 citation      the version in CITATION.cff, from settings.ini
@@ -15,19 +17,22 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import rooms
-from execnb.nbio import read_nb, write_nb
+from execnb.nbio import mk_cell, read_nb, write_nb
 from nbdev.config import get_config
 
 TOP = Path(__file__).resolve().parent.parent
 NBS = TOP/'nbs'
 NOTEBOOK = re.compile(r'\]\((?:\./)?((?:tests/)?\w+\.(?:ipynb|png))')
+ZH_QUICKSTART = NBS/'00_colab_quickstart_zh.ipynb'
+CODE = re.compile(r'(?ms)^```\w+\n.*?^```$')
+COMMENT = re.compile(r'(?m)(?<=\S)( +# )(.+)$')   # at the end of a line
 COLAB = 'https://colab.research.google.com'
 
-def badge():
-    "Opens the quickstart in Colab; nothing while settings.ini names no owner and no GitHub address"
+def badge(notebook='00_colab_quickstart'):
+    "Opens a quickstart in Colab; nothing while settings.ini names no owner and no GitHub address"
     c = get_config()
     if not c.user or 'github.com' not in c.git_url: return ''
-    address = f'{COLAB}/github/{c.user}/{c.repo}/blob/{c.branch}/nbs/00_colab_quickstart.ipynb'
+    address = f'{COLAB}/github/{c.user}/{c.repo}/blob/{c.branch}/nbs/{notebook}.ipynb'
     return f'[![Open In Colab]({COLAB}/assets/colab-badge.svg)]({address})'
 
 def replaced(pattern, new, text, wanted):
@@ -44,19 +49,29 @@ def first_forecast():
     [png] = [data['image/png'] for data in shown if 'image/png' in data]
     (NBS/'first_forecast.png').write_bytes(base64.b64decode(png))
 
+def write_readme(path, text):
+    "A file whose links all lead somewhere"
+    links = re.findall(r'\]\((?!https?:)([^)#]+)', text)
+    wrong = [link for link in links if not (TOP/link).exists()]
+    if wrong: sys.exit(f'{path.name} leads to what is not there: {wrong}')
+    path.write_text(text, encoding='utf-8')
+
 def readme():
     first_forecast()
     parts = []
     for c in read_nb(NBS/'index.ipynb').cells:
         if c.cell_type == 'markdown': parts.append(NOTEBOOK.sub(r'](nbs/\1', c.source))
         elif '#| hide' not in c.source: parts.append(f'```python\n{c.source}\n```')
+    parts.insert(1, '[中文说明](README.zh.md)')
     if badge(): parts.insert(1, badge())
     parts.append('[CONTRIBUTING.md](CONTRIBUTING.md) tells how to change the code.')   # no page of the site
     text = '<!-- made from nbs/index.ipynb by tools/build.py readme -->\n\n' + '\n\n'.join(parts) + '\n'
-    links = re.findall(r'\]\((?!https?:)([^)#]+)', text)
-    wrong = [link for link in links if not (TOP/link).exists()]
-    if wrong: sys.exit(f'README.md leads to what is not there: {wrong}')
-    (TOP/'README.md').write_text(text, encoding='utf-8')
+    write_readme(TOP/'README.md', text)
+
+def with_badge(text, badge=''):
+    "Paragraphs without a badge, or behind another one"
+    paragraphs = [p for p in text.split('\n\n') if not p.startswith('[![Open In Colab]')]
+    return '\n\n'.join(filter(None, [badge, *paragraphs]))
 
 def quickstart():
     path = NBS/'00_colab_quickstart.ipynb'
@@ -66,11 +81,62 @@ def quickstart():
     address = f'git+{git_url}' if git_url else ''
     line = f"GIT_ADDRESS = '{address}'"
     cell.source = replaced(r"(?m)^GIT_ADDRESS = '.*'$", line, cell.source, f'{path}: the line GIT_ADDRESS = ...')
-    text = nb.cells[1]
-    paragraphs = [p for p in text.source.split('\n\n') if not p.startswith('[![Open In Colab]')]
-    if badge(): paragraphs.insert(0, badge())
-    text.source = '\n\n'.join(paragraphs)
+    nb.cells[1].source = with_badge(nb.cells[1].source, badge())
     write_nb(nb, path)
+
+class Chinese:
+    "The Chinese of English paragraphs, from tools/zh.txt"
+    path = TOP/'tools'/'zh.txt'
+    def __init__(self):
+        entries = self.path.read_text(encoding='utf-8').strip().split('\n\n')[1:]   # the first explains the file
+        wrong = [entry for entry in entries if entry.count('\n=>\n') != 1]
+        if wrong: sys.exit(f'tools/zh.txt: an entry needs one line =>:\n\n{wrong[0]}')
+        self.pairs = dict(entry.split('\n=>\n') for entry in entries)
+        self.asked = []   # in their order
+    def of(self, english):
+        self.asked.append(english)
+        return self.pairs.get(english, '')
+    def of_all(self, text): return '\n\n'.join(self.of(p) for p in text.split('\n\n'))
+    def check(self):
+        "Exit where a paragraph has no Chinese, or an entry no paragraph"
+        new = [f'No Chinese in tools/zh.txt, new or changed:\n\n{p}' for p in self.asked if p not in self.pairs]
+        old = [f'In tools/zh.txt, but no longer in the English:\n\n{p}' for p in self.pairs if p not in self.asked]
+        if new or old: sys.exit('\n\n'.join(new + old))
+
+def zh():
+    words = Chinese()
+    nb, text = zh_quickstart(words), zh_readme(words)
+    words.check()
+    write_nb(nb, ZH_QUICKSTART)
+    write_readme(TOP/'README.zh.md', text)
+
+def zh_quickstart(words):
+    "The quickstart in Chinese; the picture of its panel is its own, see tools/browser.py"
+    nb = read_nb(NBS/'00_colab_quickstart.ipynb')
+    old = read_nb(ZH_QUICKSTART).cells if ZH_QUICKSTART.exists() else []
+    panel = [c.outputs for c in old if c.id == 'panel']
+    for c in nb.cells:
+        if c.cell_type == 'markdown': c.source = words.of_all(with_badge(c.source))
+        if c.id == 'panel' and panel: c.outputs = panel[0]
+    nb.cells[0].source += '\n\n<!--\n- skip_exec: true\n-->'   # nbdev_test has run the same cells in English
+    nb.cells[1].source = with_badge(nb.cells[1].source, badge(ZH_QUICKSTART.stem))
+    first = next(n for n, c in enumerate(nb.cells) if c.cell_type == 'code')
+    language = mk_cell("import os\n\nos.environ['TIMELLM_LANG'] = 'zh'   # 面板和按钮的标签用中文", 'code')
+    language.id = 'language'
+    nb.cells.insert(first, language)
+    return nb
+
+def zh_readme(words):
+    "README.zh.md with the commands of README.md, comments in Chinese"
+    english, text = ((TOP/name).read_text(encoding='utf-8') for name in ('README.md', 'README.zh.md'))
+    def translated(comment): return comment[1] + words.of(comment[2])
+    blocks = [COMMENT.sub(translated, block) for block in CODE.findall(english)]
+    if len(CODE.findall(text)) != len(blocks): sys.exit(f'README.zh.md: README.md has {len(blocks)} blocks of code')
+    following = iter(blocks)
+    text = CODE.sub(lambda m: next(following), text)
+    colab = badge(ZH_QUICKSTART.stem)
+    before = r'(\[!\[Open In Colab\].*\n\n)?(?=\[English\]\(README\.md\)\n)'
+    return replaced(before, f'{colab}\n\n' if colab else '', text, 'README.zh.md: the line [English](README.md)')
 
 def script():
     from timellm.config import resume_rules_text
@@ -166,7 +232,7 @@ def docs():
         shutil.move(site/'_docs', TOP/'_docs')
         check_links(TOP/'_docs')
 
-TARGETS = {f.__name__: f for f in (readme, quickstart, script, architecture, citation, docs)}
+TARGETS = {f.__name__: f for f in (readme, quickstart, zh, script, architecture, citation, docs)}
 
 if __name__ == '__main__':
     wanted = sys.argv[1:]
