@@ -23,6 +23,7 @@ from nbdev.config import get_config
 TOP = Path(__file__).resolve().parent.parent
 NBS = TOP/'nbs'
 NOTEBOOK = re.compile(r'\]\((?:\./)?((?:tests/)?\w+\.(?:ipynb|png))')
+NEW = 'New or changed: tools/zh.txt needs this paragraph, a line =>, and its Chinese:'
 ZH_QUICKSTART = NBS/'00_colab_quickstart_zh.ipynb'
 CODE = re.compile(r'(?ms)^```\w+\n.*?^```$')
 COMMENT = re.compile(r'(?m)(?<=\S)( +# )(.+)$')   # at the end of a line
@@ -99,7 +100,7 @@ class Chinese:
     def of_all(self, text): return '\n\n'.join(self.of(p) for p in text.split('\n\n'))
     def check(self):
         "Exit where a paragraph has no Chinese, or an entry no paragraph"
-        new = [f'No Chinese in tools/zh.txt, new or changed:\n\n{p}' for p in self.asked if p not in self.pairs]
+        new = [f'{NEW}\n\n{p}' for p in self.asked if p not in self.pairs]
         old = [f'In tools/zh.txt, but no longer in the English:\n\n{p}' for p in self.pairs if p not in self.asked]
         if new or old: sys.exit('\n\n'.join(new + old))
 
@@ -133,10 +134,10 @@ def zh_readme(words):
     blocks = [COMMENT.sub(translated, block) for block in CODE.findall(english)]
     if len(CODE.findall(text)) != len(blocks): sys.exit(f'README.zh.md: README.md has {len(blocks)} blocks of code')
     following = iter(blocks)
-    text = CODE.sub(lambda m: next(following), text)
-    colab = badge(ZH_QUICKSTART.stem)
-    before = r'(\[!\[Open In Colab\].*\n\n)?(?=\[English\]\(README\.md\)\n)'
-    return replaced(before, f'{colab}\n\n' if colab else '', text, 'README.zh.md: the line [English](README.md)')
+    text = with_badge(CODE.sub(lambda m: next(following), text))
+    link = '[English](README.md)'
+    above = f'{badge(ZH_QUICKSTART.stem)}\n\n{link}' if badge() else link
+    return replaced(re.escape(link), above, text, f'README.zh.md: {link}')
 
 def script():
     from timellm.config import resume_rules_text
