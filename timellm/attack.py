@@ -77,7 +77,8 @@ def from_command(command:str # as it was printed
     o, settings = parse('train', words[2:])
     return make_config(o.preset, **settings)
 
-def judge_command(cfg:Config)->tuple: # same or raw; what was wrong
+def judge_command(cfg:Config
+)->tuple: # same or raw; what was wrong
     "Print a config's command and read it"
     command = as_command(cfg)
     try: again = from_command(command)

@@ -323,7 +323,8 @@ def sha256(self:Backbone)->str:
 
 # %% ../nbs/05_backbone.ipynb #hold
 @patch
-def hold(self:Backbone, dtype:torch.dtype)->Backbone: # float32: nothing is changed
+def hold(self:Backbone, dtype:torch.dtype # float32: nothing is changed
+)->Backbone:
     "Hold the frozen weights in a half precision, and compute in it from now on"
     if dtype == torch.float32: return self
     self._sha256 = self.sha256   # of the weights as they are now
@@ -352,7 +353,9 @@ def _apply(self:Backbone, fn, recurse=True):   # what `to`, `cuda` and `half` of
 
 # %% ../nbs/05_backbone.ipynb #quantized
 @patch
-def quantized(self:Backbone, dtype:torch.dtype, sha256:str)->Backbone: # computed in; of the weights before
+def quantized(self:Backbone, dtype:torch.dtype, # computed in
+    sha256:str # of the weights before
+)->Backbone:
     "Take note that the model is quantized"
     self._sha256 = sha256
     self.exact = False

@@ -126,7 +126,8 @@ def save_checkpoint(state:dict, # tensors and plain types only; `id` is made if 
     return state['id']
 
 # %% ../nbs/07_checkpoint.ipynb #with-defaults
-def with_defaults(config:dict)->dict: # settings by name, of a checkpoint
+def with_defaults(config:dict # settings by name, of a checkpoint
+)->dict:
     "The config of a checkpoint, with the defaults of the settings that are younger than it"
     defaults = {f.name: f.default for f in fields(Config)}
     return {**defaults, **config}
@@ -237,7 +238,8 @@ def rng_state()->dict:
     state['cuda'] = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return state
 
-def set_rng_state(state:dict)->None: # from `rng_state`
+def set_rng_state(state:dict # from `rng_state`
+)->None:
     "Put all random generators where they were; GPUs only where as many are present"
     name, keys, *rest = state['numpy']
     random.setstate(state['python'])

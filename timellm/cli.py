@@ -62,8 +62,8 @@ _BY = 'model; best: what won on validation, a baseline perhaps; blend: the mixtu
 _TRUST_PICKLE = 'read the file even if it holds more than tensors and plain types; opening it can run any program'
 
 # %% ../nbs/12_cli.ipynb #own-options
-def add_own_options(parser:ArgumentParser, command:str)->None: # a name in `ABOUT`
-    "The options that only this command has"
+def add_own_options(parser:ArgumentParser, command:str)->None:
+    "The options that only `command`, a name in `ABOUT`, has"
     add = parser.add_argument
     if command in ('train', 'run'):
         add('--plan', action='store_true', help='print what would be done; create nothing, load no backbone')

@@ -341,7 +341,8 @@ def _check_reading(cfg):
 # %% ../nbs/01_config.ipynb #check-backbone
 ABLATIONS = 'none', 'attention', 'transformer'   # values of `llm_model` that do without a language model
 
-def has_backbone(cfg:Config)->bool: # uses llm_model
+def has_backbone(cfg:Config # uses llm_model
+)->bool:
     "Has the run a language model?"
     return cfg.llm_model.lower() not in ABLATIONS
 

@@ -67,13 +67,16 @@ def open_whole(path, # file to write
     with open_own(tmp, mode, **kw) as f: yield f
     os.replace(tmp, path)
 
-def remove_own(path)->None: # file or folder
+def remove_own(path # file or folder
+)->None:
     "Remove a file or folder of ours; of a link the link alone"
     path = Path(path)
     if path.is_dir() and not path.is_symlink(): shutil.rmtree(path)
     else: path.unlink(missing_ok=True)
 
-def copy_own(source, to)->None: # files
+def copy_own(source, # a file
+    to # written or replaced
+)->None:
     "Copy a file over a file of ours"
     with open(source, 'rb') as src, open_own(to) as dst: shutil.copyfileobj(src, dst, 2**20)
 
@@ -113,7 +116,8 @@ def _cut(text, most):
     "At most so many bytes of a text"
     return text.encode()[:most].decode(errors='ignore')
 
-def file_name(text:str)->str: # any, as a table's name
+def file_name(text:str # any, as a table's name
+)->str:
     "A text as part of a file's name; where it cannot be that as it is, it is made plain and short and a hash is added"
     plain = _cut(re.sub(r'[^\w.-]+', '_', text), 100)
     if plain == text: return text

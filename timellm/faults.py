@@ -411,7 +411,8 @@ def trash_test(epochs:int=30)->dict:
         return dict(checkpoints_written=len(written), left=left, trash_in_checkpoints=round(cloud.trash/largest, 2))
 
 # %% ../nbs/91_faults.ipynb #main-2
-def main(args:list)->int: # words of the command line
+def main(args:list # words of the command line
+)->int:
     "Run a test by name and print its numbers; 1 if something was lost or came out different"
     p = argparse.ArgumentParser(prog='python -m timellm.faults')
     p.add_argument('test', choices=['crash', 'loss', 'trash'])

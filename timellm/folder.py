@@ -211,7 +211,9 @@ def own_place(path:Path # where a checkpoint is to be written
 
 # %% ../nbs/07b_folder.ipynb #place
 @patch
-def place(self:RunFolder, copy:Path, name:str)->None: # from `whole`; name within the folder
+def place(self:RunFolder, copy:Path, # from `whole`
+    name:str # within the folder
+)->None:
     "Make a verified copy a file of this run, in `local`"
     to = own_place(self.local/name)
     if copy == to or is_whole(to, identity(copy)): return
@@ -242,7 +244,8 @@ def its_best(f:Found, # a checkpoint
             return g
 
 @patch
-def best_of(self:RunFolder, f:Found)->Found: # a checkpoint, of this folder or another
+def best_of(self:RunFolder, f:Found # a checkpoint, of this folder or another
+)->Found:
     "A whole file with its best checkpoint: the file itself, in its own folder, or in this one; or None"
     folders = dict.fromkeys([experiment_folder(f.path), self.home])
     return its_best(f, [f, *(g for d in folders for g in find_checkpoints(d))], self.whole)

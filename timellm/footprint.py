@@ -117,9 +117,12 @@ class Footprint(NamedTuple):
     least:int # with one window: those weights, trained ones, their gradients and moments, prototypes
     fixed:int # of many windows: what does not grow with them
     window:float # what each adds
-    def peak(self, n:int)->int: # windows of a batch
+    def peak(self, n:int # windows of a batch
+    )->int:
         return int(max(self.least, self.fixed + n*self.window))
-    def largest(self, room:int, most:int)->int: # bytes; the largest power of two to be tried
+    def largest(self, room:int, # bytes
+        most:int # the largest power of two to be tried
+    )->int:
         "The largest that fits; 0: none"
         n = most
         while n and self.peak(n) > room: n //= 2
@@ -177,7 +180,9 @@ def this_device()->Device:
     kind, total = device_kind(), memory().total
     return Device(kind, 'this GPU' if kind == 'cuda' else 'this machine', total)
 
-def held_on(cfg:Config, device:Device)->Held: # uses backbone_dtype, precision
+def held_on(cfg:Config, # uses backbone_dtype, precision
+    device:Device
+)->Held:
     "How frozen weights are held on a device"
     if device == T4 and cfg.precision == 'auto': cfg = with_settings(cfg, precision='fp16')
     return pick_backbone_dtype(cfg, device.kind)
@@ -231,20 +236,24 @@ def footprint(cfg:Config, # the run
 _OWN = dict(cpu=350_000_000, cuda=500_000_000)   # bytes that are not counted
 _GAPS = dict(cpu=1.2, cuda=1.1)   # times what is counted
 
-def needed(f:Footprint, n:int, kind:str)->int: # windows of a batch; cpu or cuda
+def needed(f:Footprint, n:int, # windows of a batch
+    kind:str # cpu or cuda
+)->int:
     "Bytes that a step takes, gaps and all"
     return int(_OWN[kind] + _GAPS[kind]*f.peak(n))
 
 MOST = 256   # windows of a batch that are tried
 
-def largest_batch(f:Footprint, device:Device, most:int=MOST)->int: # the largest to be tried
+def largest_batch(f:Footprint, device:Device, most:int=MOST # the largest to be tried
+)->int:
     "The largest power of two whose step fits; 0: none does"
     return f.largest(int((device.total - _OWN[device.kind])/_GAPS[device.kind]), most)
 
 # %% ../nbs/06a_footprint.ipynb #eval-batch
 _MOST_AT_ONCE = dict(cpu=64, cuda=256)
 
-def eval_batch_size(cfg:Config)->int: # uses eval_batch_size, and what `footprint` uses
+def eval_batch_size(cfg:Config # uses eval_batch_size, and what `footprint` uses
+)->int:
     "Windows that are measured at once"
     if cfg.eval_batch_size: return cfg.eval_batch_size
     device, f = this_device(), footprint(cfg, train=False)
@@ -263,7 +272,8 @@ def _others(cfg, device):
     if layers: out.append(f'llm_layers={layers} or fewer')
     return out
 
-def why_too_large(cfg:Config, device:Device=None)->str: # None: this process's
+def why_too_large(cfg:Config, device:Device=None # None: this process's
+)->str:
     "Why not even one window fits, and what would; or nothing"
     device = device or this_device()
     f = footprint(cfg, device, many=False)

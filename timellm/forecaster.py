@@ -162,7 +162,8 @@ def _without_last(table, rows):
         f'holds out the last {rows}: take fewer n_windows, a smaller step_size or h')
 
 @patch
-def _trained_until(self:Forecaster, table)->LoadedModel: # that ends at a cut-off
+def _trained_until(self:Forecaster, table # that ends at a cut-off
+)->LoadedModel:
     "A model trained on a table, in its own folder; `TimeLLMError` if it is not finished"
     cutoff = max(s.calendar.dates[-1] for s in table.series)
     stamp = re.sub(r'\W', '', str(cutoff))

@@ -71,7 +71,8 @@ def _same(a, b):
     if a.shape != b.shape: return False
     return torch.allclose(a.float(), b.cpu().float(), atol=1e-2)
 
-def backbone_notes(trainer:Trainer, model:dict)->list: # names to tensors
+def backbone_notes(trainer:Trainer, model:dict # names to tensors
+)->list:
     "A note on how the backbone inside a foreign checkpoint compares with the one in use"
     inside, backbone = dict(_of_backbone(model)), trainer.bare.backbone
     if not inside or not backbone: return []
@@ -83,7 +84,8 @@ def backbone_notes(trainer:Trainer, model:dict)->list: # names to tensors
         f"({', '.join(other[:3])}, ...): forecasts will differ. Take the llm_model that it was trained with"]
 
 # %% ../nbs/08d_foreign.ipynb #set-position
-def set_position(trainer:Trainer, state:dict)->list: # from `read_foreign`
+def set_position(trainer:Trainer, state:dict # from `read_foreign`
+)->list:
     "Put epoch, step, position and schedule where a foreign state was; notes"
     p, steps, cfg = trainer.progress, trainer.steps_per_epoch, trainer.cfg
     if 'epoch' not in state and 'global_step' not in state: return []
@@ -115,7 +117,8 @@ def _fits(moment, weight):
     shapes = {getattr(moment.get(k), 'shape', None) for k in ('exp_avg', 'exp_avg_sq')}
     return shapes == {weight.shape} and 'step' in moment
 
-def set_moments(trainer:Trainer, state:dict)->list: # from `read_foreign`
+def set_moments(trainer:Trainer, state:dict # from `read_foreign`
+)->list:
     "Adam's moments of a foreign state, matched by the names of the weights; notes"
     if 'optimizer' not in state: return ["Adam's moments are not in it and begin anew"]
     theirs, mine = _moments(state), {}
@@ -128,7 +131,8 @@ def set_moments(trainer:Trainer, state:dict)->list: # from `read_foreign`
     return []
 
 # %% ../nbs/08d_foreign.ipynb #set-best
-def set_best(trainer:Trainer, state:dict, is_best:bool, found:list)->list: # `found`: of the run's folder
+def set_best(trainer:Trainer, state:dict, is_best:bool, found:list # checkpoints of the run's folder
+)->list:
     "The best validation loss of a foreign state, where the checkpoint of that epoch is at hand; notes"
     p, loss = trainer.progress, float(state.get('val_loss_min', float('inf')))
     if is_best:

@@ -67,7 +67,8 @@ def thinned(windows:Windows # of one split
     taken = [_spread(start, stop, most) for start, stop in zip(ends, ends[1:])]
     return Thinned(windows, torch.cat(taken))
 
-def counts(windows)->list: # `Windows` or `Thinned`
+def counts(windows # `Windows` or `Thinned`
+)->list:
     "Windows of each channel"
     channel = windows.channel(torch.arange(len(windows)))
     return torch.bincount(channel, minlength=windows.n_channels).tolist()
@@ -78,7 +79,8 @@ def spread(x:torch.Tensor # (B, seq_len) scaled windows
     "The deviation of each window, never below a tenth of that of the training rows"
     return (x.var(1, correction=0) + .01).sqrt()
 
-def spreads(windows)->torch.Tensor: # `Windows` or `Thinned`
+def spreads(windows # `Windows` or `Thinned`
+)->torch.Tensor:
     "`spread` of all windows, (windows,)"
     parts = torch.arange(len(windows)).split(1000)
     return torch.cat([spread(windows[i][0]) for i in parts])
@@ -194,7 +196,8 @@ class Calibration:
     def model(self)->Member: return self.members[0]
     @property
     def thinned(self)->bool: return self.windows != self.of
-    def made_by(self, by:str)->list: # in `BY`
+    def made_by(self, by:str # in `BY`
+    )->list:
         "Members and weights of a forecast, as pairs; of a blend the model's own, whatever it is, and those above 0"
         if by == 'blend': return [(m, m.weight) for m in self.members if m.weight or not m.recipe]
         return [(self.best if by == 'best' else self.model, 1.)]

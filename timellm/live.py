@@ -28,7 +28,8 @@ class AtMostEvery:
         self.seconds = seconds
         self.last = -float('inf')
     def is_due(self, now:float, # seconds
-        always:bool=False)->bool: # due whatever the time
+        always:bool=False # due whatever the time
+    )->bool:
         if not always and now - self.last <= self.seconds: return False
         self.last = now
         return True

@@ -59,7 +59,8 @@ def pick_backbone_dtype(cfg:Config, # uses backbone_dtype, precision
     return Held(_DTYPES[precision], bits=int(name[0]))
 
 # %% ../nbs/02b_machine.ipynb #check-gpu
-def env_number(name:str)->int: # of an environment variable
+def env_number(name:str # of an environment variable
+)->int:
     "A whole number from the environment, 0 where there is none; `TimeLLMError` for anything else"
     text = os.environ.get(name, '').strip() or '0'
     if text.isascii() and text.isdigit(): return int(text)
@@ -248,7 +249,8 @@ def _acquire(lock, holder, refusal):
     except NotImplementedError: return   # a disk that knows no locks
     except OSError as e: raise TimeLLMError(f'{holder.parent} cannot be written to ({e})') from e
 
-def lock_here(name:str)->Path: # any text
+def lock_here(name:str # any text
+)->Path:
     "The path of a lock of this machine, or rather of its cache folder"
     path = cache_dir()/'locks'/hashlib.sha256(name.encode()).hexdigest()[:16]
     check_project(path.parent, setting='TIMELLM_CACHE')

@@ -106,7 +106,8 @@ def setting_widget(name:str # of a setting that the panel shows
     return W.Text(placeholder=_HINTS.get(name, ''), **style)
 
 # %% ../nbs/11_panel.ipynb #write-choices
-def write_choices(file:Path, choices:dict)->None: # settings by name, and `preset` and `gpu`
+def write_choices(file:Path, choices:dict # settings by name, and `preset` and `gpu`
+)->None:
     "Write choices to a file, whole or not at all"
     with open_whole(file, 'w') as f: json.dump(choices, f, indent=1)
 
@@ -132,7 +133,8 @@ def warning_html(text:str)->str:
     "A warning, to stand beside a field"
     return f'<span style="color:#b26a00">{html.escape(text)}</span>'
 
-def plan_html(text:str, problem:bool=False)->str: # in red?
+def plan_html(text:str, problem:bool=False # in red?
+)->str:
     "The plan, or that there is none"
     color = '#b00020' if problem else 'inherit'
     return f'<pre style="white-space:pre-wrap;line-height:1.4;color:{color}">{html.escape(text)}</pre>'
@@ -165,7 +167,8 @@ def _kind(f):
     if not f.best: return ''
     return 'best: ' if f.path.name == BEST else f'{f.path.name}: '
 
-def found_label(f:Found)->str: # a readable checkpoint
+def found_label(f:Found # a readable checkpoint
+)->str:
     "A line of the list *Found*"
     file, loss = f.path.stat(), f.meta['val_loss_min']
     best = f'best loss {loss:.4f}' if loss < float('inf') else 'no validation yet'
@@ -207,7 +210,8 @@ def fixed_notes(found:Found, # where training would resume
     return notes
 
 # %% ../nbs/11_panel.ipynb #refusal-notes
-def refusal_notes(d:Decision)->dict: # with a `refusal`
+def refusal_notes(d:Decision # with a `refusal`
+)->dict:
     "Problems by field: each setting that differs from a given checkpoint's, or the resume path"
     if not d.found: return {'resume_from_checkpoint': d.refusal}
     problems = {}
@@ -508,7 +512,8 @@ def setting_problems(self:Panel, e:ConfigError)->dict:
     return {**self.data_problem(problems), **problems}
 
 @patch
-def data_problem(self:Panel, problems:dict)->dict: # of settings, by field
+def data_problem(self:Panel, problems:dict # of settings, by field
+)->dict:
     "What is wrong with the data, while other settings are not possible either"
     shown = self.choices()
     good = {n: shown[n] for n in ('data', 'data_path') if n not in problems}

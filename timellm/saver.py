@@ -225,7 +225,8 @@ def copy_records(self:Mirror):
         copy_own(p, to)
 
 @patch
-def to_copy(self:Mirror, early:bool)->list: # the last step file was copied a moment ago
+def to_copy(self:Mirror, early:bool # the last step file was copied a moment ago
+)->list:
     "The local checkpoints that the project folder may lack, the best first"
     found = [f for f in find_in(self.folder.local) if not f.error and (f.best or not early)]
     return sorted(found, key=lambda f: not f.best)

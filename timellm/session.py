@@ -172,7 +172,8 @@ def validate_all(self:Session):
 
 # %% ../nbs/08c_session.ipynb #left-behind
 @patch
-def left_behind(self:Session, path)->list: # of `resume_weights`
+def left_behind(self:Session, path # of `resume_weights`
+)->list:
     "Notes on a fresh start with the weights of a checkpoint: what is not taken along, and what differs"
     m = peek(path)
     notes = [f"Weights taken from {path} (step {m['global_step']}, epoch {m['epoch']}, best validation MSE "
@@ -205,7 +206,8 @@ def move_aside(self:Session, d:Decision)->Path:
 
 # %% ../nbs/08c_session.ipynb #keep-best
 @patch
-def keep_best(self:Session, d:Decision, best:Found)->list: # from `best_of`
+def keep_best(self:Session, d:Decision, best:Found # from `best_of`
+)->list:
     "Make sure that the folder holds the run's best checkpoint: brought along, or forgotten; notes on what was done"
     t, p = self.trainer, self.trainer.progress
     if t.is_main: self.place_files(d, best)
@@ -317,7 +319,8 @@ def leaving(self:Session):
 
 # %% ../nbs/08c_session.ipynb #command
 @patch
-def command(self:Session, **changed)->str: # settings to change
+def command(self:Session, **changed # settings to change
+)->str:
     "The command that goes on with this run, in as many processes"
     text, n = as_command(self.cfg, **changed), env_number('LOCAL_WORLD_SIZE')
     if n < 2: return text
@@ -422,7 +425,8 @@ def after_out_of_memory(self:Session, e:OutOfMemory)->OutOfMemory:
     return OutOfMemory(text, e.setting, e.smaller)
 
 @patch
-def of_the_full(self:Session, said:str)->str: # by this process
+def of_the_full(self:Session, said:str # by this process
+)->str:
     "What the process said whose memory did not suffice; all have saved by then"
     texts = gather_object([(self.trainer.asked.full, said)])
     return next(text for full, text in texts if full)

@@ -66,7 +66,8 @@ def _some_windows(trainer, most=4):
     past, truth, forecast = (t*std + mean for t in (x, y, _predict(trainer, x)))
     return zip(columns, past[:, -4*y.shape[1]:], truth, forecast)
 
-def forecast_figure(trainer:Trainer)->Picture: # of the run
+def forecast_figure(trainer:Trainer # of the run
+)->Picture:
     "Forecasts of four validation windows with the present weights"
     fig = Picture(figsize=(9, 4.5), layout='constrained')
     axes = fig.subplots(2, 2).flat

@@ -342,7 +342,8 @@ def validated_at(self:Trainer)->int:
 def epoch_is_over(self:Trainer)->bool: return self.progress.position + self.windows_per_step > len(self.data.train)
 
 @patch
-def prepare(self:Trainer, i:torch.Tensor)->tuple: # window numbers of all processes
+def prepare(self:Trainer, i:torch.Tensor # window numbers of all processes
+)->tuple:
     "Their number, and what this process computes on"
     own = i[self.accelerator.process_index::self.accelerator.num_processes]
     x, y = self.data.train[own]   # (B, seq_len), (B, pred_len)
@@ -364,7 +365,8 @@ def reads_late(self:Trainer)->bool:
     return self.alone and self.accelerator.device.type == 'cuda' and not self.scaler
 
 @patch
-def train_step(self:Trainer, n:int, batch)->None: # from `prepare`
+def train_step(self:Trainer, n:int, batch # from `prepare`
+)->None:
     "One optimizer step on these windows"
     self.rng_before = rng_state()
     seen = self.gradients(batch) if self.alone else self.gradients_together(batch)
@@ -390,7 +392,8 @@ def gradients(self:Trainer, batch): # from `prepare`
 
 # %% ../nbs/08_trainer.ipynb #loss-of
 @patch
-def loss_of(self:Trainer, batch)->torch.Tensor: # from `prepare`
+def loss_of(self:Trainer, batch # from `prepare`
+)->torch.Tensor:
     "Mean squared error of a batch, a tensor without dimensions"
     *tensors, alike = batch
     x, y, ids, mask = (t.to(self.accelerator.device, non_blocking=True) for t in tensors)
@@ -406,7 +409,8 @@ def after_step(self:Trainer, n:int, seen): # windows; the loss, a number or a te
 
 # %% ../nbs/08_trainer.ipynb #gradients-together
 @patch
-def gradients_together(self:Trainer, batch)->float: # from `prepare`
+def gradients_together(self:Trainer, batch # from `prepare`
+)->float:
     "Make the mean gradients of all processes; the mean loss"
     loss, full = torch.full((), float('nan'), device=self.accelerator.device), None
     try:
@@ -422,7 +426,9 @@ def gradients_together(self:Trainer, batch)->float: # from `prepare`
     return value
 
 @patch
-def agree_on_memory(self:Trainer, full:Exception, *numbers)->list: # None: it sufficed here; tensors, as in `agree`
+def agree_on_memory(self:Trainer, full:Exception, # None: it sufficed here
+    *numbers # tensors, as in `agree`
+)->list:
     "`agree`; if the memory of any process did not suffice, all processes end here"
     failed = torch.tensor(float(full is not None), device=self.accelerator.device)
     *means, share = self.agree(*numbers, failed)
@@ -435,7 +441,8 @@ def agree_on_memory(self:Trainer, full:Exception, *numbers)->list: # None: it su
 _MOST_SKIPPED = 20   # steps in a row
 
 @patch
-def agree(self:Trainer, *numbers)->list: # tensors without dimensions, on the device
+def agree(self:Trainer, *numbers # tensors without dimensions, on the device
+)->list:
     "The means of all processes, read; what any process was asked to do, all do after this step"
     if self.alone: return torch.stack(numbers).tolist() if numbers else []   # read at once: each read waits for a GPU
     asked = bool(self.asked.signal), self.time_up, self.minutes_over
@@ -460,7 +467,8 @@ def check_finite(self:Trainer, value:float)->float:
     raise self.non_finite(f'the loss of step {self.progress.global_step + 1} is {value}')
 
 @patch
-def judged_by_scaler(self:Trainer, loss:torch.Tensor, before:torch.Tensor)->float: # the scale before the step
+def judged_by_scaler(self:Trainer, loss:torch.Tensor, before:torch.Tensor # the scale before the step
+)->float:
     "The mean loss of all processes; None if the scaler has left the step out, which lowers the scale"
     left_out = self.scaler._scale < before
     value, skipped = self.agree(loss, left_out.reshape(()).to(loss))
@@ -553,7 +561,8 @@ def load_schedule(self:Trainer, state:dict):
 
 # %% ../nbs/08_trainer.ipynb #measured
 @patch
-def measure(self:Trainer, split:str)->dict: # val or test
+def measure(self:Trainer, split:str # val or test
+)->dict:
     "Metrics of a split with the present weights; stops between batches on an interrupt"
     with self.reporter.measuring(self, split) as reached:
         def on_batch(done, total):
@@ -570,7 +579,8 @@ def measure(self:Trainer, split:str)->dict: # val or test
 
 # %% ../nbs/08_trainer.ipynb #end-part
 @patch
-def epoch_row(self:Trainer, val:dict, test:dict)->dict: # from `measure`; test: None if it was not measured
+def epoch_row(self:Trainer, val:dict, test:dict # from `measure`; test: None if it was not measured
+)->dict:
     "What the history keeps of a validation"
     p = self.progress
     row = dict(epoch=p.epoch + 1, global_step=p.global_step, lr=self.lr)

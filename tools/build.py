@@ -9,20 +9,22 @@ script        the table of what may change on resume at the top of the training 
 architecture  table and drawing of the rooms for nbs/15_architecture.ipynb; exits 1 where a room imports upwards
 citation      the version in CITATION.cff, from settings.ini
 docs          the site in _docs/, without Quarto: nbdev applies its directives, smalldocs renders (outputs as saved);
-              every link is checked
+              every notebook is in the menu, every link leads somewhere (how it looks: tools/pages.py)
 """
-import base64, re, shutil, subprocess, sys, tempfile
+import base64, json, re, shutil, subprocess, sys, tempfile
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import rooms
+import rooms, yaml
 from execnb.nbio import mk_cell, read_nb, write_nb
 from nbdev.config import get_config
 
 TOP = Path(__file__).resolve().parent.parent
 NBS = TOP/'nbs'
-NOTEBOOK = re.compile(r'\]\((?:\./)?((?:tests/)?\w+\.(?:ipynb|png))')
+NOTEBOOK = re.compile(r'\]\((?:\./)?((?:\w+/)?\w+\.(?:ipynb|png))')
+SET_UP = re.compile('(?m)^python3 -m venv .* && .*')
 NEW = 'New or changed: tools/zh.txt needs this paragraph, a line =>, and its Chinese:'
 ZH_QUICKSTART = NBS/'00_colab_quickstart_zh.ipynb'
 CODE = re.compile(r'(?ms)^```\w+\n.*?^```$')
@@ -204,7 +206,7 @@ def rewrite(path, site, names):
     "Links of a page or a menu to notebooks, by the names that the pages have"
     text = path.read_text(encoding='utf-8')
     for old, new in names.items():
-        text = re.sub(rf'(?<![\w./-])((?:\.\./|\./|tests/)*){re.escape(old)}', rf'\1{new}', text)
+        text = re.sub(rf'(?<![\w./-])((?:\.\./|\./|\w+/)*){re.escape(old)}', rf'\1{new}', text)
     text = re.sub(r'output-file: [^\\\n]*\\n', '', text)
     c = get_config()
     if not c.git_url: text = re.sub(r'\[source\]\([^)]*\)\{[^}]*\}', '', text)   # would lead nowhere
@@ -212,19 +214,64 @@ def rewrite(path, site, names):
     top = '../'*(len(path.relative_to(site).parts) - 1) or './'
     path.write_text(text.replace(f']({host}', f']({top}'), encoding='utf-8')
 
+def menu(entry):
+    "The notebooks that an entry of the sidebar leads to; places within a page do not count"
+    if isinstance(entry, str): return [entry]
+    if 'href' in entry: return [entry['href']]
+    return [page for below in entry['contents'] for page in menu(below)]
+
+def check_menu():
+    "Every notebook is once in the sidebar"
+    sidebar = yaml.safe_load((TOP/'_quarto.yml').read_text(encoding='utf-8'))['website']['sidebar']
+    listed = Counter(page for page in menu(sidebar) if '#' not in page)
+    found = [p.relative_to(NBS) for p in NBS.rglob('*.ipynb')]
+    there = Counter(p.as_posix() for p in found if '.ipynb_checkpoints' not in p.parts)
+    wrong = [*(listed - there), *(there - listed)]
+    if wrong: sys.exit(f'_quarto.yml: each notebook is to be in the sidebar once, which is not so for {wrong}')
+
+def is_test(cell):
+    "Does a code cell only check something, and show nothing?"
+    if cell['cell_type'] != 'code' or cell['outputs']: return False
+    return re.search(r'\b(assert|test_\w+\()', cell['source'])
+
+def broken_head(table):
+    "A table's HTML; the names in its head may be broken at their underscores"
+    def broken(found): return found[0].replace('_', '_<wbr>')
+    return re.sub(r'<th>\w+_\w+', broken, table)
+
+def prepare(path):
+    "Tests that show nothing are folded, the set-up lines are broken, and so are long names in the heads of tables"
+    nb = json.loads(path.read_text(encoding='utf-8'))
+    for c in nb['cells']:
+        source = ''.join(c['source'])
+        c['source'] = SET_UP.sub(lambda line: line[0].replace('&& ', '&& \\\n  '), source)
+        if is_test(c): c['source'] = f'#| code-fold: true\n#| code-summary: Test\n{c["source"]}'
+        for data in [out['data'] for out in c.get('outputs', []) if 'data' in out]:
+            if 'text/html' in data: data['text/html'] = broken_head(''.join(data['text/html']))
+    path.write_text(json.dumps(nb), encoding='utf-8')
+
+def open_in_colab(path):
+    "The badge on the home page, where there is one"
+    nb = json.loads(path.read_text(encoding='utf-8'))
+    text = next(c for c in nb['cells'] if c.get('id') == 'time-llm')
+    if badge(): text['source'] = f'{badge()}\n\n{text["source"]}'
+    path.write_text(json.dumps(nb), encoding='utf-8')
+
 def docs():
     from nbdev.doclinks import _build_modidx
-    from nbdev.quarto import nbdev_sidebar, refresh_quarto_yml
+    from nbdev.quarto import refresh_quarto_yml
     from nbdev.serve import proc_nbs
+    check_menu()
     refresh_quarto_yml()
     _build_modidx()
-    nbdev_sidebar.__wrapped__()
     with tempfile.TemporaryDirectory() as tmp:
         site = Path(tmp)/'site'
         shutil.copytree(proc_nbs(force=True, n_workers=2), site, ignore=shutil.ignore_patterns('_docs'))
         notebooks = list(site.rglob('*.ipynb'))
         names = {p.name: page_name(p.name) for p in notebooks}
         pages = [p.rename(p.with_name(names[p.name])) for p in notebooks]
+        for p in pages: prepare(p)
+        open_in_colab(site/'index.ipynb')
         for p in [*pages, *site.glob('*.yml')]: rewrite(p, site, names)
         smalldocs = Path(sys.executable).with_name('smalldocs')
         subprocess.run([smalldocs, 'render', '--strict', site], check=True)

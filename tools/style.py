@@ -5,6 +5,7 @@ lines       at most 120 characters (a URL at the end of a line may go further)
 tokens      at most 30 a line: names, operators, numbers, strings; 40 in cells that export nothing
 semicolons  none between statements (one at the end of a cell's last line mutes its output)
 functions   at most 30 lines
+comments    an argument's comment is not on the line of the return annotation, where docs show it as the result's
 returns     no `return a, b, c`, no `-> tuple[a, b, c]` in exported cells: a NamedTuple or a dataclass instead
 cells       at most 40 lines in an exported cell, not counting the fields of a dataclass: they are a list
 
@@ -99,6 +100,16 @@ def annotated_tuple(node):
     if not isinstance(node, ast.Subscript): return False
     return ast.unparse(node.value) in ('tuple', 'Tuple') and bare_tuple(node.slice)
 
+def result_comments(lines, functions):
+    "Yield `(line, what)` for comments beside both the last argument and the return annotation"
+    for f in functions:
+        arguments = [a for a in ast.walk(f.args) if isinstance(a, ast.arg)]
+        rows = [a.lineno for a in arguments if a.arg != 'self']
+        if not rows or not f.returns: continue
+        last, result = rows[-1], f.returns.lineno
+        signature = f.body[0].lineno > result and last == result
+        if signature and '#' in lines[result - 1]: yield result, f"{f.name}: this comment is read as the result's"
+
 def tree_offences(piece):
     "Yield `(line, what)` for long functions and, in exported code, tuples of three or more as a result"
     nodes = list(ast.walk(ast.parse(piece.code)))
@@ -107,6 +118,7 @@ def tree_offences(piece):
         n = f.end_lineno - f.lineno + 1
         if n > FUNCTION: yield f.lineno, f'{f.name} has {n} lines, at most {FUNCTION}'
     if not piece.exported: return
+    yield from result_comments(piece.code.splitlines(), functions)
     for f in functions:
         if annotated_tuple(f.returns): yield f.lineno, f'{f.name} is to return a bare tuple of three or more'
     for n in nodes:
