@@ -234,6 +234,11 @@ def is_test(cell):
     if cell['cell_type'] != 'code' or cell['outputs']: return False
     return re.search(r'\b(assert|test_\w+\()', cell['source'])
 
+def folded_title(cell):
+    "The title of a cell that Colab folds; nothing of others"
+    form = re.match(r'#@title (.*?) *\{', cell['source'])
+    return form[1] if form else ''
+
 def broken_head(table):
     "A table's HTML; the names in its head may be broken at their underscores"
     def broken(found): return found[0].replace('_', '_<wbr>')
@@ -245,7 +250,8 @@ def prepare(path):
     for c in nb['cells']:
         source = ''.join(c['source'])
         c['source'] = SET_UP.sub(lambda line: line[0].replace('&& ', '&& \\\n  '), source)
-        if is_test(c): c['source'] = f'#| code-fold: true\n#| code-summary: Test\n{c["source"]}'
+        summary = 'Test' if is_test(c) else folded_title(c)
+        if summary: c['source'] = f'#| code-fold: true\n#| code-summary: {summary}\n{c["source"]}'
         for data in [out['data'] for out in c.get('outputs', []) if 'data' in out]:
             if 'text/html' in data: data['text/html'] = broken_head(''.join(data['text/html']))
     path.write_text(json.dumps(nb), encoding='utf-8')
