@@ -493,27 +493,15 @@ def series(self:LongTable, k:int, # its number
     return _series_of(str(self.ids[k]), table, where, cfg, 'it')
 
 # %% ../nbs/03e_table.ipynb #long-table
-def _is_wide(name):
-    return TimeLLMError(f'{name} has no column that names its series: a long table is needed, with a row for '
-        f'each series and date ({ID_NAME}, ds, y). Another name than {ID_NAME}: id_column (--id_column)')
-
-def _of_table(table):
-    "A checked long table as a `LongTable`"
-    if not table.keys: raise _is_wide(table.name)
-    ids = np.array([s.id for s in table.series], dtype=object)
-    starts = np.cumsum([0, *table.lengths])
-    first, *others = [s.values.index for s in table.series]
-    values = np.concatenate([s.values.to_numpy()[:, 0] for s in table.series])
-    return LongTable(ids, starts, first.append(others), values, table.name, table.notes, table.keys)
-
 def long_table(cfg:Config, # uses data, root_path, data_path, target, and how a table is read
-    df:pd.DataFrame=None # a table in memory instead of the config's file, or a `Table` that is checked already
+    df:pd.DataFrame=None # a table in memory instead of the config's file
 )->LongTable:
     "A long table for one series at a time; `TimeLLMError` where it is none, or a row has no id or no date"
-    if isinstance(df, Table): return _of_table(df)
     raw = read_raw(cfg, df)
     id_column, date_column, counters, notes = _found_columns(raw, cfg)
-    if not id_column: raise _is_wide(raw.name)
+    if not id_column:
+        raise TimeLLMError(f'{raw.name} has no column that names its series: a long table is needed, with a row for '
+            f'each series and date ({ID_NAME}, ds, y). Another name than {ID_NAME}: id_column (--id_column)')
     keys = id_column, date_column
     value = _value_column(raw, [*keys, *counters], cfg)
     codes, ids = _id_codes(raw, id_column)
