@@ -66,9 +66,9 @@ def _check_series(s, n, job): # a `Series`; rows before the forecast
     check_step(job.known, s.calendar, 'it')
     if n < cfg.seq_len: raise TimeLLMError(f'it has {n} rows, and the model reads seq_len={cfg.seq_len}')
     before = s.values.iloc[:n]
-    first = before.iat[0, 0]
-    if (before == first).all(axis=None):
-        raise TimeLLMError(f'it is {first:g} in all {n} rows: nothing says how far it may move')
+    values = before.to_numpy()   # (rows, 1)
+    if (values == values[0]).all():
+        raise TimeLLMError(f'it is {values[0, 0]:g} in all {n} rows: nothing says how far it may move')
     gaps = missing_rows(s.calendar, n, cfg)
     if gaps > MOST_MISSING*cfg.seq_len: raise TimeLLMError(f'{gap_notes(gaps, cfg)[0]}, which is too many')
     check_scale(before, n, s.where)
@@ -196,7 +196,8 @@ def identity(job:Job, # what all have in common
 )->dict:
     "What the numbers in a folder depend on"
     table, cfg = job.table, job.cfg
-    found = dict(checkpoint=job.loaded.state['id'], table=table.sha256()[:16], columns=list(table.keys))
+    found = dict(checkpoint=job.loaded.state['id'], table=table.sha256()[:16])
+    found['columns'] = list(table.keys)
     found |= {n: getattr(cfg, n) for n in ('resample', 'precision')}
     found['description'] = describe(cfg)
     found['date'] = 'the newest' if job.cutoff is None else str(job.cutoff)
