@@ -8,7 +8,7 @@ __all__ = ['ABOUT', 'setting_options', 'add_own_options', 'make_parser', 'parse'
            'overview', 'main']
 
 # %% ../nbs/12_cli.ipynb #imports
-import signal, sys
+import shlex, signal, sys
 from argparse import ArgumentParser, HelpFormatter
 from dataclasses import field, fields, make_dataclass
 
@@ -59,6 +59,8 @@ _VARIANTS = "what to compare with, each in quotes, as 'none: llm_model=none' or 
 _AGAINST = 'baselines, in quotes; PatchTST takes the longest [last seasonal DLinear NLinear RLinear PatchTST]'
 _OVER = 'settings to search, in quotes [learning_rate dropout weight_decay d_ff llm_layers prototypes residual]'
 _BY = 'model; best: what won on validation, a baseline perhaps; blend: the mixture of all that would have [model]'
+_OUTPUT = ("folder for CSV and PNG; NAME.parquet: a folder of Parquet files, for many series, "
+    "and the same command goes on where it was [the experiment's, CSV and PNG]")
 _TRUST_PICKLE = 'read the file even if it holds more than tensors and plain types; opening it can run any program'
 
 # %% ../nbs/12_cli.ipynb #own-options
@@ -72,7 +74,7 @@ def add_own_options(parser:ArgumentParser, command:str)->None:
         add('--scale', default='run', help=_SCALE_OF_A_FORECAST)
         add('--by', default='model', help=_BY)
         add('--level', default='80,95', help='percentages of the intervals, or none [80,95]')
-        add('--output', default='', help="folder for CSV and PNG [the experiment's]")
+        add('--output', default='', help=_OUTPUT)
     if command == 'compare':
         add('--variants', nargs='+', default=[], metavar='NAME: SETTINGS', help=_VARIANTS)
         add('--against', default=None, help=_AGAINST)
@@ -148,9 +150,13 @@ def cmd_evaluate(o, settings):
 def cmd_forecast(o, settings):
     from timellm.folder import config_of
     from timellm.forecast import forecast, forecast_text
+    from timellm.many import forecast_many, is_many
     cfg = config_of(o.path, o.preset, **settings)
-    how = dict(scale=o.scale, level=o.level, by=o.by)
-    f = forecast(cfg, o.path, date=o.date, **how)
+    how = dict(date=o.date, scale=o.scale, level=o.level, by=o.by)
+    if is_many(o.output):
+        print(forecast_many(cfg, o.path, output=o.output, **how))
+        return
+    f = forecast(cfg, o.path, **how)
     print(forecast_text(f, f.save(o.output)))
 
 def cmd_run(o, settings):
@@ -212,8 +218,12 @@ def exit_code(command:str, # a name in `ABOUT`
         from timellm.screen import screens   # imported here, where Ctrl-C is caught
         with screens(): return _done(command, args)
     except KeyboardInterrupt as e:
-        if not hasattr(e, 'signum'): print(f'timellm {command}: interrupted', file=sys.stderr)
+        if not hasattr(e, 'signum'): print(f'timellm {command}: {_stopped(e, command, args)}', file=sys.stderr)
         return 128 + getattr(e, 'signum', signal.SIGINT)
+
+def _stopped(e, command, args):
+    "What Ctrl-C left; with a word of its own it names the command that goes on"
+    return f'{e}: timellm {command} {shlex.join(args)}' if str(e) else 'interrupted'
 
 def _done(command, args):
     "Run a command; 2 after an error that the user can put right, else 0"
