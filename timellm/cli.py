@@ -58,6 +58,8 @@ _SCALE_OF_A_FORECAST = "run: values are scaled as in the training; table: by the
 _VARIANTS = "what to compare with, each in quotes, as 'none: llm_model=none' or 'wide: d_model=128 d_ff=256'"
 _AGAINST = 'baselines, in quotes; PatchTST takes the longest [last seasonal DLinear NLinear RLinear PatchTST]'
 _OVER = 'settings to search, in quotes [learning_rate dropout weight_decay d_ff llm_layers prototypes residual]'
+_PLAN = 'print what would be done; create nothing, load no backbone'
+_WORKERS = 'runs at once: a number, in processes of this machine, or on a Ray cluster, as ray:8 [1]'
 _BY = 'model; best: what won on validation, a baseline perhaps; blend: the mixture of all that would have [model]'
 _OUTPUT = ("folder for CSV and PNG; NAME.parquet: a folder of Parquet files, for many series, "
     "and the same command goes on where it was [the experiment's, CSV and PNG]")
@@ -67,8 +69,7 @@ _TRUST_PICKLE = 'read the file even if it holds more than tensors and plain type
 def add_own_options(parser:ArgumentParser, command:str)->None:
     "The options that only `command`, a name in `ABOUT`, has"
     add = parser.add_argument
-    if command in ('train', 'run'):
-        add('--plan', action='store_true', help='print what would be done; create nothing, load no backbone')
+    if command in ('train', 'run'): add('--plan', action='store_true', help=_PLAN)
     if command == 'forecast':
         add('--date', default='', help='last date that the model reads [the newest]')
         add('--scale', default='run', help=_SCALE_OF_A_FORECAST)
@@ -83,6 +84,7 @@ def add_own_options(parser:ArgumentParser, command:str)->None:
         add('--over', default=None, help=_OVER)
         add('--trials', default=20, help='in all, earlier calls included [20]')
         add('--minutes', default=0, help='of this call; 0: as max_hours says [0]')
+    if command in ('compare', 'tune'): add('--workers', default=1, help=_WORKERS)
     if command == 'import':
         add('--trust_pickle', action='store_true', help=_TRUST_PICKLE)
         add('path', nargs='?', default='', help='the file')
@@ -169,13 +171,13 @@ def cmd_run(o, settings):
 def cmd_compare(o, settings):
     from timellm.compare import AGAINST, compare
     against = AGAINST if o.against is None else o.against
-    compare(make_config(o.preset, **settings), o.variants, against, o.seeds)
+    compare(make_config(o.preset, **settings), o.variants, against, o.seeds, workers=o.workers)
 
 # %% ../nbs/12_cli.ipynb #cmd-inspect
 def cmd_tune(o, settings):
     from timellm.tune import OVER, tune
     over = OVER if o.over is None else o.over
-    tune(make_config(o.preset, **settings), over, o.trials, o.minutes)
+    tune(make_config(o.preset, **settings), over, o.trials, o.minutes, workers=o.workers)
 
 def cmd_inspect(o, settings):
     from timellm.folder import inspect_text

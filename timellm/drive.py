@@ -177,7 +177,8 @@ def _load_note(folder):
     except (ValueError, KeyError, TypeError, OverflowError): return None
 
 # %% ../nbs/02_drive.ipynb #read-note
-def read_note(folder # of the run, on Drive
+def read_note(folder, # of the run or search, on Drive
+    what:str='step' # that is counted
 )->str:
     "A warning if another runtime saved here lately and did not say that it left; else nothing"
     note = _load_note(folder)
@@ -185,7 +186,7 @@ def read_note(folder # of the run, on Drive
     if note.host == socket.gethostname(): return ''
     age = max(time.time() - note.time, 0)   # the other clock may be ahead
     if age > RECENT: return ''
-    return (f'WARNING: another runtime ({note.host}) saved step {note.step} in this folder {age/60:.0f} min ago. '
+    return (f'WARNING: another runtime ({note.host}) saved {what} {note.step} in this folder {age/60:.0f} min ago. '
         'If it was cut off, all is well. '
         'If it still trains, stop one of the two (Colab: Runtime > Manage sessions), '
         'or give this one a model_comment of its own: both would write the same files')

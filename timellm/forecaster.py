@@ -16,7 +16,7 @@ import pandas as pd
 from fastcore.basics import patch
 
 from .checkpoint import CheckpointError, peek
-from .compare import above_zero, at_least_one
+from .compare import above_zero
 from .config import *
 from .evaluate import LoadedModel, calibration_of, evaluate, load_model
 from .folder import resolve
@@ -26,6 +26,7 @@ from .many import MODEL, ManyForecasts, forecast_many
 from .picture import Picture
 from .session import train
 from .table import ID_NAME, IN_MEMORY, content_sha256, selected_table
+from .workers import at_least_one
 
 # %% ../nbs/10d_forecaster.ipynb #forecaster-class
 class Forecaster:

@@ -6,9 +6,10 @@
 __all__ = ['OVER', 'search_space', 'trial_config', 'Tuning', 'tune']
 
 # %% ../nbs/10f_tune.ipynb #imports
-import hashlib, json, math, os, shutil
+import hashlib, json, math, os, shutil, warnings
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
@@ -18,13 +19,16 @@ import pandas as pd
 
 from .compare import *
 from .config import *
-from .drive import check_project, open_whole
+from .drive import check_project, on_drive, open_whole, read_note, write_note
 from .folder import run_folder, write_csv
 from .footprint import why_too_large
 from .machine import OutOfMemory, lock_here, make_accelerator, only_one
-from .session import train
+from .report import settings_text
+from .screen import print_line
+from .session import PartOf, train
 from .trainer import NonFiniteLoss
 from .windows import load_data
+from .workers import *
 
 # %% ../nbs/10f_tune.ipynb #search-space
 OVER = 'learning_rate dropout weight_decay d_ff llm_layers prototypes residual'
@@ -69,7 +73,7 @@ def _study_name(cfg, space, sha256): # of the data
     key = result_key(cfg, [n for n in OF_A_RUN if n not in space], sha256) + repr(space)
     return hashlib.sha256(key.encode()).hexdigest()[:12]
 
-def _open_study(folder, name, seed):
+def _open_study(folder, name, seed, at_once): # at_once: trials
     "The study of this name, made if there is none"
     import optuna
     from optuna.storages import JournalStorage
@@ -80,7 +84,9 @@ def _open_study(folder, name, seed):
     storage = JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
     study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
     n = len(study.trials)   # so that a search that goes on does not draw the same again
-    study.sampler = optuna.samplers.TPESampler(seed=seed + n)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')   # constant_liar is called experimental
+        study.sampler = optuna.samplers.TPESampler(seed=seed + n, constant_liar=at_once > 1)
     study.pruner = optuna.pruners.MedianPruner()
     return study
 
@@ -142,10 +148,10 @@ class _Outcome(NamedTuple):
     mse:float=None # the lowest validation MSE of one that is complete
     why:str='' # in words
 
-def _run_trial(trial, cfg, df, on_step): # the trial's config
+def _run_trial(trial, cfg, df=None, on_step=no_step, part_of=None): # cfg: of the trial
     "Train; the `_Outcome`, or None where `max_hours` did not suffice"
     if why := why_too_large(cfg): return _Outcome('FAIL', why=why)
-    try: progress = train(cfg, df, _watching(trial, on_step))[0]
+    try: progress = train(cfg, df, _watching(trial, on_step), part_of)[0]
     except _GivenUp: return _Outcome('PRUNED', why='given up, worse than the median')
     except (OutOfMemory, NonFiniteLoss) as e: return _Outcome('FAIL', why=f'failed: {e}'.splitlines()[0])
     why = progress.finished(cfg)
@@ -173,31 +179,96 @@ def _tell(study, trial, outcome):
     trial.set_user_attr('why', outcome.why)
     study.tell(trial, outcome.mse, state=TrialState[outcome.state])
 
-# %% ../nbs/10f_tune.ipynb #one-trial
+# %% ../nbs/10f_tune.ipynb #a-search
 def _known(study, settings):
     "The `_Outcome` of an earlier trial with the same settings, or None"
     for t in _counted(study):
         if t.user_attrs['settings'] == settings: return _Outcome(t.state.name, t.value, t.user_attrs['why'])
 
-def _one_trial(study, space, cfg, df, on_step):
-    "Draw settings, train, note what came out; False where the time is up"
-    trial, n, best = study.ask(space), len(_counted(study)) + 1, _best(study)
-    settings = _settings_of(trial.params, cfg)
-    trial.set_user_attr('settings', settings)
-    own = trial_config(cfg, settings, study.study_name)
-    print(f'Trial {n}: {_as_text(settings)}', flush=True)
-    known = _known(study, settings)
-    outcome = known or _run_trial(trial, own, df, on_step)
-    if not outcome: return False
-    _tell(study, trial, outcome)
-    is_best = outcome.mse is not None and (not best or outcome.mse < best.value)
-    if not known and not is_best: _remove(own)
-    result = outcome.why if outcome.mse is None else f'validation MSE {outcome.mse:.4f}'
-    print(f'Trial {n}: {result}', flush=True)
-    return True
-
 def _as_text(settings):
     return ', '.join(f'{n}={v:g}' if isinstance(v, float) else f'{n}={v}' for n, v in settings.items())
+
+class _Try(NamedTuple):
+    "A trial that is to be trained"
+    n:int # its number on the screen
+    trial:object # of Optuna
+    settings:dict # that were drawn
+    cfg:Config # of its run
+    work:object # function of trial and config
+    @property
+    def function(self): return self.work
+    @property
+    def args(self): return self.trial, self.cfg
+
+@dataclass
+class _Search:
+    "A search under way"
+    study:object # of Optuna
+    space:dict # from `search_space`
+    cfg:Config # what is searched
+    folder:Path # of the study
+    work:object # function of a trial and its config
+    trials:int # in all
+    under_way:list=field(default_factory=list) # a `_Try` each
+    waiting:list=field(default_factory=list) # for one that is under way with the same settings
+    @property
+    def n_begun(self)->int:
+        n_open = len(self.under_way) + len(self.waiting)
+        return len(_counted(self.study)) + n_open
+
+# %% ../nbs/10f_tune.ipynb #tries
+def _draw(s, own): # own: `s.cfg` with what is left of the time
+    "The next `_Try`"
+    trial, n = s.study.ask(s.space), s.n_begun + 1
+    settings = _settings_of(trial.params, s.cfg)
+    trial.set_user_attr('settings', settings)
+    print_line(f'Trial {n}: {_as_text(settings)}')
+    return _Try(n, trial, settings, trial_config(own, settings, s.study.study_name), s.work)
+
+def _end(s, one, outcome, is_new=True): # is_new: it was trained, rather than known
+    "Note how a trial has ended"
+    best, mse = _best(s.study), outcome.mse
+    _tell(s.study, one.trial, outcome)
+    if on_drive(s.folder): write_note(s.folder, len(_counted(s.study)))
+    is_best = mse is not None and (not best or mse < best.value)
+    if is_new and not is_best: _remove(one.cfg)
+    print_line(f'Trial {one.n}: {outcome.why if mse is None else f"validation MSE {mse:.4f}"}')
+
+def _tries(s, hours, begun):
+    "What is to be trained, one `_Try` after the other, until there are enough or the time is up"
+    while s.n_begun < s.trials:
+        own = within_hours(s.cfg, hours, begun)
+        if not own: return
+        one = _draw(s, own)
+        known = _known(s.study, one.settings)
+        if known: _end(s, one, known, is_new=False)
+        elif any(o.settings == one.settings for o in s.under_way): s.waiting.append(one)
+        else:
+            s.under_way.append(one)
+            yield one
+
+# %% ../nbs/10f_tune.ipynb #take-trial
+def _take(s, one, outcome): # outcome: of the worker
+    "Take in how a `_Try` has ended, with those that wait for it"
+    if outcome.failed and not outcome.crashed: raise TimeLLMError(f'Trial {one.n}: {outcome.failed}')
+    ended = _Outcome('FAIL', why=f'failed: {outcome.failed}') if outcome.crashed else outcome.value
+    s.under_way = [o for o in s.under_way if o.n != one.n]
+    same = [o for o in s.waiting if o.settings == one.settings]
+    s.waiting = [o for o in s.waiting if o not in same]
+    if not ended: return   # the time is up
+    _end(s, one, ended)
+    for other in same: _end(s, other, ended, is_new=False)
+
+def _search(s, hours, begun, workers, command): # command: that goes on
+    "Train trials until there are enough, or the time is up"
+    try:
+        with pool_of(workers, s.trials - s.n_begun, s.folder) as pool:
+            for one, outcome in as_they_end(_tries(s, hours, begun), pool): _take(s, one, outcome)
+    except KeyboardInterrupt as e:
+        print_line(stopped_text(e, f'{len(_counted(s.study))} of {s.trials} trials are done', command))
+        raise
+    done = len(_counted(s.study))
+    if done < s.trials: print(f'The time is up, {done} of {s.trials} trials are done: the same call goes on')
 
 # %% ../nbs/10f_tune.ipynb #make-table
 def _row(n, t): # its number; a trial of Optuna
@@ -239,46 +310,62 @@ def _write(found): # `Tuning`
     with open_whole(found.folder/'tune.md', 'w', encoding='utf-8') as f: f.write(f'# {found.folder.name}\n\n{found}\n')
 
 # %% ../nbs/10f_tune.ipynb #check
-def _check_optuna():
+def _check_can_search(cfg):
+    "`TimeLLMError` without Optuna, or in several processes"
     if find_spec('optuna') is None: raise TimeLLMError('tune needs Optuna: pip install optuna')
+    if make_accelerator(cfg).num_processes > 1:
+        raise TimeLLMError('tune trains in one process: start it without torchrun or accelerate launch')
 
 def _hours(cfg, minutes): # 0: as the config says
     return cfg.max_hours if minutes in (0, '0') else above_zero('minutes', minutes)/60
 
+_SECOND = 'Another timellm tune runs in {}: wait for it or stop it. One with --workers tries several at once'
+
 @contextmanager
 def _alone(folder):
-    "No second search of this machine in a folder"
-    refusal = f'Another timellm tune runs in {folder} on this machine: wait for it, or stop it'
-    with only_one(lock_here(f'tune {os.path.realpath(folder)}'), refusal): yield
+    "No second search in a folder; on Drive, whose locks do not reach another runtime, it is told who was here"
+    if on_drive(folder):
+        lock = lock_here(f'tune {os.path.realpath(folder)}')
+        if note := read_note(folder, 'trial'): print_line(note)
+    else: lock = folder/'.search'   # for all machines that share the folder
+    with only_one(lock, _SECOND.format(folder)): yield
 
 # %% ../nbs/10f_tune.ipynb #tune-function
+def _found(s, test_every): # test_every: of the config that was searched
+    "The `Tuning` of a search; `TimeLLMError` where no trial has a loss"
+    best = _best(s.study)
+    if not best: raise TimeLLMError(_why_none(s.study))
+    run = trial_config(s.cfg, best.user_attrs['settings'], s.study.study_name)
+    found = Tuning(_table(s.study), with_settings(run, test_every=test_every), s.folder)
+    _write(found)
+    return found
+
 def tune(cfg:Config, # its own settings are the first trial
     over:str=OVER, # settings to search, with a space between
     trials:int=20, # in all, earlier calls included
     minutes:float=0, # of this call; 0: as `max_hours` says
     df:pd.DataFrame=None, # a table in memory instead of the config's file
-    on_step=lambda trainer: None # called with the trainer after each step and each epoch
+    on_step=no_step, # called with the trainer after each step and each epoch; with workers it has to be a module's
+    workers=1 # how many trials at once, or ray:NUMBER
 )->Tuning:
     "Search the settings with the lowest validation MSE; called again it goes on. `ConfigError` lists all problems"
-    _check_optuna()
-    begun, trials = monotonic(), at_least_one('trials', trials)
+    begun, trials, workers = monotonic(), at_least_one('trials', trials), read_workers(workers)
+    _check_can_search(cfg)
     hours, space = _hours(cfg, minutes), search_space(cfg, over)
-    if make_accelerator(cfg).num_processes > 1:
-        raise TimeLLMError('tune trains in one process: start it without torchrun or accelerate launch')
     folder = check_project(cfg.project_dir)/'tune'/experiment_dir(cfg).name
     folder.mkdir(parents=True, exist_ok=True)
+    words = own_words(over=(over, OVER), trials=(trials, 20))
+    words += own_words(minutes=(minutes, 0), workers=(workers, 1))
+    part_of = PartOf(partial(going_on, cfg, 'tune', words), cfg)
+    work = partial(_run_trial, df=df, on_step=on_step, part_of=part_of)
     with _alone(folder):
-        study = _open_study(folder, _study_name(cfg, space, load_data(cfg, df).sha256), cfg.seed)
+        print_line(f'Parameters: {settings_text(cfg)}')
+        name = _study_name(cfg, space, load_data(cfg, df).sha256)
+        study = _open_study(folder, name, cfg.seed, workers.n)
         _queue(study, cfg, space)
-        while len(_counted(study)) < trials:
-            own = within_hours(cfg, hours, begun)
-            if own and _one_trial(study, space, own, df, on_step): continue
-            print(f'The time is up, {len(_counted(study))} of {trials} trials are done: the same call goes on')
-            break
-        best = _best(study)
-        if not best: raise TimeLLMError(_why_none(study))
-        run = trial_config(cfg, best.user_attrs['settings'], study.study_name)
-        found = Tuning(_table(study), with_settings(run, test_every=cfg.test_every), folder)
-        _write(found)
+        s = _Search(study, space, cfg, folder, work, trials)
+        _search(s, hours, begun, workers, part_of.command())
+        if on_drive(folder): write_note(folder, len(_counted(study)), ended=True)
+        found = _found(s, cfg.test_every)
     print(f'{found}\n{folder}')
     return found
