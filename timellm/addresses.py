@@ -40,7 +40,7 @@ MOVED = {   # old room: {new room: names}
     'backbone': dict(pretrained='byte_tokenizer tiny_backbone KNOWN find_backbone load_pretrained smollm2_folder '
         'load_backbone backbone_dims'),
     'checkpoint': dict(folder='Found look find_in find_checkpoints experiment_folder write_csv resolve config_of '
-        'its_best is_ancestor inspect_text', saver='Saver Worker', foreign='read_foreign'),
+        'its_best is_ancestor inspect_text', saver='Saver Worker', fork='read_foreign'),
     'data': dict(named='NAMED ETT_COLUMNS data_dirs find_csv', table='select_columns synthetic_frame content_sha256',
         windows='borders count_windows Windows Data make_data load_data data_shape'),
     'drive': dict(machine='only_one gpu_name machine_text'),

@@ -23,7 +23,7 @@ ABOUT = {
     'run': 'Train, evaluate and forecast in one go.',
     'compare': 'Variants of a run and forecasts without a language model, on the same windows; goes on where it was.',
     'tune': 'Search settings by the validation loss; goes on where it was. The test split is not looked at.',
-    'inspect': 'Step, epoch, best loss and config of a checkpoint, without reading its tensors.',
+    'inspect': 'Step, epoch, best loss and config of a checkpoint; of one of ours no tensor is read.',
     'export': "Give a run's weights away: a folder with a model card, or a repository on the Hugging Face hub.",
     'import': 'Bring a checkpoint of the published code, or of a fork, '
         'into the folder of the run that the settings name.',
@@ -52,6 +52,8 @@ def setting_options()->list:
 _PATH = "checkpoint file, its folder, an experiment's folder, package:demo, or hub:OWNER/NAME"
 _PATH_OR_PRESET = (f'{_PATH}; its config is used unless --preset is given. '
     'Without: the best of the experiment that the options name')
+_PATHS = {'evaluate': _PATH_OR_PRESET, 'forecast': _PATH_OR_PRESET,
+    'import': 'the file, or a folder: its best and its newest step'}
 _SCALE = ("run: values are scaled as in the training; table: by the table's own rows "
     '[run for its own data and for rows appended to it, else table]')
 _SCALE_OF_A_FORECAST = "run: values are scaled as in the training; table: by the table's own rows [run]"
@@ -63,6 +65,8 @@ _WORKERS = 'runs at once: a number, in processes of this machine, or on a Ray cl
 _BY = 'model; best: what won on validation, a baseline perhaps; blend: the mixture of all that would have [model]'
 _OUTPUT = ("folder for CSV and PNG; NAME.parquet: a folder of Parquet files, for many series, "
     "and the same command goes on where it was [the experiment's, CSV and PNG]")
+_TOLD = dict(epoch='epochs that were completed, if the file leaves it open',
+    global_step='optimizer steps that were made, likewise')
 _TRUST_PICKLE = 'read the file even if it holds more than tensors and plain types; opening it can run any program'
 
 # %% ../nbs/12_cli.ipynb #own-options
@@ -86,16 +90,16 @@ def add_own_options(parser:ArgumentParser, command:str)->None:
         add('--minutes', default=0, help='of this call; 0: as max_hours says [0]')
     if command in ('compare', 'tune'): add('--workers', default=1, help=_WORKERS)
     if command == 'import':
-        add('--trust_pickle', action='store_true', help=_TRUST_PICKLE)
-        add('path', nargs='?', default='', help='the file')
+        for n, text in _TOLD.items(): add(f'--{n}', help=text)
     if command == 'evaluate':
         add('--split', default='', help='train, val, test or all [test of its own data, all of other data]')
         add('--since', default='', help='measure the windows that forecast rows from this date on, instead of a split')
         add('--scale', default='', help=_SCALE)
+    if command in ('import', 'inspect'): add('--trust_pickle', action='store_true', help=_TRUST_PICKLE)
     if command in ('inspect', 'export'): add('path', default='', help=_PATH)
     if command == 'script': add('name', nargs='?', default='', help='of the script')
     if command == 'export': add('to', help='folder to write, or hub:OWNER/NAME to push')
-    if command in ('evaluate', 'forecast'): add('path', nargs='?', default='', help=_PATH_OR_PRESET)
+    if command in _PATHS: add('path', nargs='?', default='', help=_PATHS[command])
 
 # %% ../nbs/12_cli.ipynb #make-parser
 def make_parser(command:str # a name in `ABOUT`
@@ -182,7 +186,7 @@ def cmd_tune(o, settings):
 def cmd_inspect(o, settings):
     from timellm.folder import inspect_text
     if settings: raise ConfigError([f'{n}: inspect takes a path only' for n in settings])
-    print(inspect_text(o.path))
+    print(inspect_text(o.path, o.trust_pickle))
 
 # %% ../nbs/12_cli.ipynb #cmd-export
 def cmd_export(o, settings):
@@ -194,7 +198,8 @@ def cmd_export(o, settings):
 def cmd_import(o, settings):
     from timellm.foreign import import_checkpoint
     if not o.path: raise ConfigError(['import needs a file: timellm import FILE --preset NAME'])
-    print(import_checkpoint(make_config(o.preset, **settings), o.path, o.trust_pickle))
+    cfg, told = make_config(o.preset, **settings), dict(epoch=o.epoch, global_step=o.global_step)
+    print(import_checkpoint(cfg, o.path, o.trust_pickle, **told))
 
 # %% ../nbs/12_cli.ipynb #cmd-script
 def cmd_script(o, settings):

@@ -7,10 +7,10 @@ __all__ = ['BEST', 'PREVIOUS', 'LOG', 'METRICS', 'EVENTS', 'EVALUATION', 'CALIBR
            'PRETRAINED_FILES', 'step_file', 'step_folders', 'experiment_folder', 'write_csv', 'files_at_once',
            'checkpoint_bytes', 'Found', 'look', 'newest_first', 'find_in', 'RunFolder', 'run_folder',
            'find_checkpoints', 'own_place', 'is_whole', 'its_best', 'located', 'address_of', 'resolve', 'config_of',
-           'is_ancestor', 'Decision', 'begin_with_text', 'decide', 'inspect_text']
+           'is_ancestor', 'Decision', 'begin_with_text', 'decide', 'own_steps', 'inspect_text']
 
 # %% ../nbs/07b_folder.ipynb #imports
-import hashlib, os, re, shutil, time
+import hashlib, os, re, shlex, shutil, time
 import pandas as pd, timellm
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from fastcore.basics import patch
 from .checkpoint import *
 from .config import *
 from .drive import *
+from .fork import foreign_text
 from .machine import n_processes
 from .prompt import describe
 
@@ -76,6 +77,8 @@ class Found:
     path:Path # the file
     meta:dict # what `peek` gives; empty where it cannot be read
     error:str='' # why it cannot be read
+    foreign:bool=False # other code wrote it
+    refused:str='' # what in such a file `weights_only` refuses
     @property
     def best(self): return not self.path.parent.name.startswith(_STEP)   # the best one or the one before
     @property
@@ -93,6 +96,7 @@ class Found:
 def look(path)->Found:
     "One checkpoint file as a `Found`, readable or not"
     try: return Found(Path(path), peek(path))
+    except ForeignCheckpoint as e: return Found(Path(path), {}, str(e), True, e.refused)
     except CheckpointError as e: return Found(Path(path), {}, str(e))
 
 # %% ../nbs/07b_folder.ipynb #find-in
@@ -379,8 +383,8 @@ class Decision:
         if not self.found or f.error: return False
         m = self.found.meta
         best = m['best'] or {}
-        if self.elsewhere: return f.id in (m['id'], best.get('id'))
-        return is_ancestor(f.meta, m['lineage'], m['global_step'])
+        if f.id in (m['id'], best.get('id')): return True   # whatever its lineage: the run names it
+        return not self.elsewhere and is_ancestor(f.meta, m['lineage'], m['global_step'])
 
 # %% ../nbs/07b_folder.ipynb #table-changed
 @patch(as_prop=True)
@@ -421,6 +425,24 @@ def _take_newest(d, cfg, identity, whole):
         without_best = without_best or f
     d.found = without_best
 
+# %% ../nbs/07b_folder.ipynb #of-other-code
+def _perhaps_newer(listed):
+    "Files of other code that may hold a newer state than all of ours, or the best"
+    newest = max((f.step for f in listed if not f.error), default=-1)
+    return [f for f in listed if f.foreign and (f.best or f.step > newest)]
+
+def _of_other_code(folder, foreign, cfg): # foreign: of `Found`
+    "Why `auto` does not choose where other code's checkpoints lie, and what to do"
+    names = ', '.join(str(f.path.relative_to(experiment_folder(f.path))) for f in foreign)
+    command = as_command(cfg).replace('timellm train', f'timellm import {shlex.quote(str(folder.home))}', 1)
+    refused = next((f.refused for f in foreign if f.refused), '')
+    lines = [f'{folder.home} holds checkpoints that were written by other code, not by timellm: {names}. '
+        f'To go on with that run, bring its best and its newest step in:\n  {command}']
+    if refused: lines.append(trust_text(refused))
+    lines.append('To start anew: --resume_from_checkpoint none (they are moved aside, not deleted); '
+        "to go on with one of timellm's own: its path. Nothing was started or changed")
+    return '\n'.join(lines)
+
 # %% ../nbs/07b_folder.ipynb #decide-auto
 def _moved_aside_earlier(folder, cfg, identity):
     "Notes on checkpoints in `superseded_*` that fit these settings"
@@ -432,6 +454,9 @@ def _moved_aside_earlier(folder, cfg, identity):
 
 def _auto(folder, cfg, identity, whole):
     d = Decision('auto', folder.find())
+    if foreign := _perhaps_newer(d.listed):
+        d.refusal = _of_other_code(folder, foreign, cfg)
+        return d
     _take_newest(d, cfg, identity, whole)
     if d.found: return d
     if d.damaged:
@@ -549,12 +574,18 @@ def supersede(self:RunFolder, keeps, # function of a `Found`: does it stay? (`De
         for name in _RECORDS: remove_own(self.local/name)
     return moved
 
+# %% ../nbs/07b_folder.ipynb #own-steps
+def own_steps(folder # of a run
+)->dict:
+    "As `step_folders`, without those that hold a file of other code"
+    return {n: p for n, p in step_folders(folder).items() if not look(p/'checkpoint.pt').foreign}
+
 # %% ../nbs/07b_folder.ipynb #rotate
 @patch
 def rotate(self:RunFolder, limit:int # step files that stay; 0: all
 )->list:
     "Remove the oldest local step folders, and older ones that a kill left without their file; the removed paths"
-    folders = step_folders(self.local)
+    folders = own_steps(self.local)
     whole = [step for step, p in folders.items() if (p/'checkpoint.pt').is_file()]
     if not whole: return []
     stays = set(whole[-limit:] if limit else whole)
@@ -610,7 +641,8 @@ def _best_text(f):
     m = f.meta
     if m['val_loss_min'] == float('inf'): return 'none yet'
     text = f"validation MSE {m['val_loss_min']:.6g}"
-    if f.best or not m['best']: return text
+    if f.best: return text
+    if not m['best']: return f'{text}, of an import without the file of it'
     return f"{text}, step {m['best']['step']}"
 
 def _describe(f):
@@ -641,14 +673,17 @@ def _found_at(path):
     raise CheckpointError(f'{path} holds no checkpoint{hint}')
 
 def _line(f):
+    if f.foreign: return f'{f.path}: written by other code'
     if f.error: return f.error
     return f"{f.path}: step {f.step}, epoch {f.meta['epoch']}, best validation MSE {f.meta['val_loss_min']:.6g}"
 
-def inspect_text(path # checkpoint file, its folder, an experiment's folder, or an address
+def inspect_text(path, # checkpoint file, its folder, an experiment's folder, or an address
+    trust_pickle:bool=False # of other code's files: unpickle whatever they hold
 )->str:
-    "Step, epoch, best loss, state and config of a checkpoint as text; reads no tensor, verifies nothing"
+    "Step, epoch, best loss, state and config as text; of a checkpoint of ours no tensor is read, and nothing verified"
     found = _found_at(located(path))
-    readable = [f for f in found if not f.error]
-    if not readable: raise CheckpointError('; '.join(f.error for f in found))
+    first = next((f for f in found if f.foreign or not f.error), None)
+    if not first: raise CheckpointError('; '.join(f.error for f in found))
     lines = [*map(_line, found), ''] if len(found) > 1 else []
-    return '\n'.join(lines + [_describe(readable[0])])
+    text = foreign_text(first.path, trust_pickle) if first.foreign else _describe(first)
+    return '\n'.join([*lines, text])

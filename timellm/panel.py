@@ -21,6 +21,7 @@ from .config import *
 from .drive import check_project, open_whole, read_json
 from .folder import *
 from .footprint import this_device, times
+from .foreign import import_checkpoint
 from .pretrained import backbone_dims
 from .report import plan, plan_text
 from .screen import language
@@ -287,6 +288,9 @@ def make_widgets(self:Panel, preset:str): # shown at first
     self.cpu = W.Checkbox(description=_ALL_THE_SAME, indent=False)
     self.notes = {n: W.HTML() for n in ['preset', *self.fields]}   # beside their fields
     self.info = W.HTML()   # the plan
+    self.trust = W.Checkbox(description='the files are mine (opening them can run any program)', indent=False)
+    self.bring_in = W.Button(description='import', tooltip="the best and the newest step of another code's run")
+    self.bring_in.on_click(self.import_found)
 
 # %% ../nbs/11_panel.ipynb #lay-out
 @patch
@@ -303,7 +307,8 @@ def lay_out(self:Panel):
     self.folded = W.Accordion([folded], selected_index=None)
     self.folded.set_title(0, 'Table, backbone, window, saving, patience')   # also in ipywidgets 7, which Colab has
     front = [row[n] for n in ['preset', *_FRONT]]
-    front.insert(3, self.found)   # below the data, above the path that it fills
+    self.of_other_code = W.HBox([self.bring_in, self.trust])   # shown where there is something to import
+    front[3:3] = [self.found, self.of_other_code]   # below the data, above the path that *Found* fills
     self.widget = W.VBox([*front, self.folded, self.cpu, self.info])
 
 # %% ../nbs/11_panel.ipynb #show-values
@@ -458,6 +463,7 @@ def where_to_resume(self:Panel, cfg:Config)->tuple:
         with beside(''):
             listed = d.listed if d else folder.find()
             self.list_found(folder, listed, cfg.resume_from_checkpoint)
+            self.of_other_code.layout.display = '' if any(f.foreign for f in listed) else 'none'
 
 # %% ../nbs/11_panel.ipynb #list-found
 @patch
@@ -466,6 +472,18 @@ def list_found(self:Panel, folder:RunFolder, listed:list, resume:str): # as in `
     options = tuple(found_options(folder, listed, resume))
     if self.found.options != options: self.found.options = options
     self.found.value = resume
+
+# %% ../nbs/11_panel.ipynb #import-found
+@patch
+def import_found(self:Panel, button=None): # that was clicked
+    "Bring in what other code wrote to the run's folder; beside the resume path what keeps from it"
+    problem = ''
+    try:
+        cfg = self.config()
+        import_checkpoint(cfg, run_folder(cfg).home, self.trust.value)
+    except (TimeLLMError, OSError) as e: problem = str(e)
+    self.changed()
+    if problem: self.notes['resume_from_checkpoint'].value = problem_html(problem)
 
 # %% ../nbs/11_panel.ipynb #mark
 @patch

@@ -302,7 +302,7 @@ def tidy(self:Mirror):
 @patch
 def discard_older_steps(self:Mirror):
     "Empty the step files that are older than the newest ones that have surely arrived"
-    steps = step_folders(self.folder.home)
+    steps = own_steps(self.folder.home)
     settled = [n for n, p in steps.items() if self.is_settled(p/'checkpoint.pt')]
     if not self.limit or len(settled) < self.limit: return
     for n, p in steps.items():

@@ -6,7 +6,7 @@
 __all__ = ['Interrupted', 'PartOf', 'Session', 'stopping_signals', 'one_at_a_time', 'train']
 
 # %% ../nbs/08c_session.ipynb #imports
-import hashlib, os, signal, threading, time, uuid
+import hashlib, math, os, signal, threading, time, uuid
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
@@ -220,13 +220,14 @@ def keep_best(self:Session, d:Decision, best:Found # from `best_of`
     "Make sure that the folder holds the run's best checkpoint: brought along, or forgotten; notes on what was done"
     t, p = self.trainer, self.trainer.progress
     if t.is_main: self.place_files(d, best)
-    if not p.best or best:
-        if d.elsewhere: t.save()   # from now on this folder alone suffices
-        return [f'Its best checkpoint was brought along from {best.path}'] if d.elsewhere and best else []
-    note = (f"Its best checkpoint (step {p.best['step']}, validation MSE {p.val_loss_min:.6f}) is not there: "
-        "the next epoch's becomes the best, early stopping counts anew")
-    p.forget_best()
-    return [note]
+    if not best and (p.best or p.val_loss_min < math.inf):
+        step = f"step {p.best['step']}, " if p.best else ''   # of an import without its best, the step is not known
+        note = (f"Its best checkpoint ({step}validation MSE {p.val_loss_min:.6f}) is not there: "
+            "the next epoch's becomes the best, early stopping counts anew")
+        p.forget_best()
+        return [note]
+    if d.elsewhere: t.save()   # from now on this folder alone suffices
+    return [f'Its best checkpoint was brought along from {best.path}'] if d.elsewhere and best else []
 
 @patch
 def place_files(self:Session, d:Decision, best:Found):
