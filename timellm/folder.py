@@ -630,7 +630,7 @@ def check_space(self:RunFolder, cfg:Config, # uses project_dir, save_total_limit
     n_trained:int): # weights
     "`TimeLLMError` unless all checkpoints that will exist at once fit, counting those that are there already"
     for folder in self.places:
-        present = sum(f.size for f in find_in(folder))
+        present = sum(f.size for f in find_in(folder) if not f.foreign)   # those stay beside ours
         need = files_at_once(cfg, on_drive(folder))*checkpoint_bytes(n_trained) - present
         if folder == self.home: check_project(cfg.project_dir, max(0, need))
         else: check_project(folder, max(0, need), 'TIMELLM_CACHE')

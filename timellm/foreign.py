@@ -67,11 +67,9 @@ def set_position(trainer:Trainer, state:dict, # from `read_foreign`
 def _moments(state):
     "Adam's moments of a foreign state by the names of its trained weights"
     names = [n for n in state['model'] if not n.startswith(('llm_model.', 'word_embeddings'))]
-    groups = state['optimizer'].get('param_groups') or [] if isinstance(state['optimizer'], dict) else []
-    n = sum(len(g['params']) for g in groups)
-    if n == len(state['model']): names = state['model']
     moments = moments_of(state)
-    return {name: moments[i] for i, name in enumerate(names) if i in moments}
+    if len(moments) != len(names): return {}
+    return {name: moments[i] for name, i in zip(names, sorted(moments))}
 
 def _fits(moment, weight):
     shapes = {getattr(moment.get(k), 'shape', None) for k in ('exp_avg', 'exp_avg_sq')}
@@ -156,7 +154,8 @@ def _joined(found, files): # of the run's folder; to be imported
             'take another model_comment')
     for f in own:
         if f.error or not f.meta['lineage'][0][0].startswith(_IMPORTED):
-            raise CheckpointError(f'{f.path} is of another run, nothing was changed: take another model_comment')
+            raise CheckpointError(f'{f.path} is damaged or of another run, nothing was changed: '
+                'take another model_comment')
     return own
 
 _IMPORTED = 'imported '   # begins the first id of the lineage of an imported run
