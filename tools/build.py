@@ -167,9 +167,11 @@ def is_test(cell):
     if cell['cell_type'] != 'code' or cell['outputs']: return False
     return re.search(r'\b(assert|test_\w+\()', cell['source'])
 
-def broken_head(table):
-    "A table's HTML; the names in its head may be broken at their underscores"
+def fitted(table):
+    "A table's HTML: names in its head may be broken at their underscores, and many columns are set small"
     def broken(found): return found[0].replace('_', '_<wbr>')
+    head = table.partition('</thead>')[0]
+    if head.count('<th>') > 8: table = table.replace('class="dataframe"', 'class="dataframe many"')
     return re.sub(r'<th>\w+_\w+', broken, table)
 
 def prepare(path):
@@ -180,7 +182,7 @@ def prepare(path):
         c['source'] = SET_UP.sub(lambda line: line[0].replace('&& ', '&& \\\n  '), source)
         if is_test(c): c['source'] = f'#| code-fold: true\n#| code-summary: Test\n{c["source"]}'
         for data in [out['data'] for out in c.get('outputs', []) if 'data' in out]:
-            if 'text/html' in data: data['text/html'] = broken_head(''.join(data['text/html']))
+            if 'text/html' in data: data['text/html'] = fitted(''.join(data['text/html']))
     path.write_text(json.dumps(nb), encoding='utf-8')
 
 def open_in_colab(path):
