@@ -239,9 +239,11 @@ def folded_title(cell):
     form = re.match(r'#@title (.*?) *\{', cell['source'])
     return form[1] if form else ''
 
-def broken_head(table):
-    "A table's HTML; the names in its head may be broken at their underscores"
+def fitted(table):
+    "A table's HTML: names in its head may be broken at their underscores, and many columns are set small"
     def broken(found): return found[0].replace('_', '_<wbr>')
+    head = table.partition('</thead>')[0]
+    if head.count('<th>') > 8: table = table.replace('class="dataframe"', 'class="dataframe many"')
     return re.sub(r'<th>\w+_\w+', broken, table)
 
 def prepare(path):
@@ -253,7 +255,7 @@ def prepare(path):
         summary = 'Test' if is_test(c) else folded_title(c)
         if summary: c['source'] = f'#| code-fold: true\n#| code-summary: {summary}\n{c["source"]}'
         for data in [out['data'] for out in c.get('outputs', []) if 'data' in out]:
-            if 'text/html' in data: data['text/html'] = broken_head(''.join(data['text/html']))
+            if 'text/html' in data: data['text/html'] = fitted(''.join(data['text/html']))
     path.write_text(json.dumps(nb), encoding='utf-8')
 
 def open_in_colab(path):

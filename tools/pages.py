@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 
 SITE = Path(__file__).resolve().parent.parent/'_docs'
 WIDTHS = 1280, 390
-HIGHEST = 12000   # pixels of a picture
+HIGHEST = 4000   # pixels of a picture: a page may have 30,000
 CUT = """() => [...document.querySelectorAll('pre, pre > code')].filter(e => e.scrollWidth > e.clientWidth + 1)
     .filter(e => getComputedStyle(e).overflowX != 'visible' && e.offsetParent).map(e => e.textContent.slice(0, 60))"""
 OVERFLOW = '() => document.documentElement.scrollWidth - innerWidth'
@@ -26,8 +26,8 @@ def look(page, path, width, pictures):
     wider, cut = page.evaluate(OVERFLOW), page.evaluate(CUT)
     high = min(page.evaluate('() => document.documentElement.scrollHeight'), HIGHEST)
     area = dict(x=0, y=0, width=width, height=high)
-    picture = pictures/f"{name.replace('/', '_')}_{width}.jpg"
-    page.screenshot(path=picture, full_page=True, clip=area, type='jpeg', quality=50)
+    picture = pictures/f"{name.replace('/', '_')}_{width}.png"
+    page.screenshot(path=picture, full_page=True, clip=area)
     found = [f'{name} at {width}: {text!r} is cut off' for text in cut]
     if wider > 0: found.append(f'{name} at {width}: wider than the window by {wider} pixels')
     return found
