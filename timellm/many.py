@@ -198,8 +198,8 @@ def identity(job:Job, # what all have in common
     table, cfg = job.table, job.cfg
     found = dict(checkpoint=job.loaded.state['id'], table=table.sha256()[:16])
     found['columns'] = list(table.keys)
-    found |= {n: getattr(cfg, n) for n in ('resample', 'precision')}
-    found['description'] = describe(cfg)
+    found |= dict(resample=cfg.resample, description=describe(cfg))
+    found['precision'] = job.loaded.accelerator.mixed_precision   # auto is another one on another machine
     found['date'] = 'the newest' if job.cutoff is None else str(job.cutoff)
     found |= dict(scale=job.scale, by=job.how.by, levels=list(job.how.levels))
     return found | dict(per_part=per_part)
@@ -295,7 +295,8 @@ class ManyForecasts:
         if with_note: lines.append(f'{with_note:,} series have a note: {self.folder/NOTES}')
         skipped = f'{len(self.skipped):,} skipped'
         if len(self.skipped): skipped += f', with reasons: {self.folder/SKIPPED}'
-        made = f'{self.n_forecast:,} of {self.n_series:,} series in {self.n_parts} files in {self.folder}'
+        files = '1 file' if self.n_parts == 1 else f'{self.n_parts:,} files'
+        made = f'{self.n_forecast:,} of {self.n_series:,} series in {files} in {self.folder}'
         return '\n'.join([f'Forecast of {self.title}', *lines, f'{made}; {skipped}'])
 
 def _collected(job, folder, parts, key):

@@ -440,7 +440,8 @@ def _id_codes(raw, column):
     missing = np.append(np.asarray(found.astype(str) == ''), True)[codes]   # -1 is the last
     if missing.any(): _ids(raw._replace(frame=raw.frame[[column]]), column)   # raises
     places, names = pd.factorize(found, sort=True)   # two may be the same but for spaces
-    return places[codes], names.to_numpy()
+    kind = object if names.dtype.kind not in 'iuf' else f'{names.dtype.kind}8'
+    return places[codes], names.to_numpy(kind)
 
 def _row_dates(raw, column, cfg):
     "The date of each row, and notes"
@@ -451,6 +452,8 @@ def _row_dates(raw, column, cfg):
     return found.index[codes], found.notes
 
 # %% ../nbs/03e_table.ipynb #long-table-class
+def _as_integers(dates): return dates.asi8 if isinstance(dates, pd.DatetimeIndex) else dates.to_numpy()
+
 @dataclass
 class LongTable:
     "A long table whose series are checked one at a time"
@@ -467,14 +470,12 @@ class LongTable:
         h = hashlib.sha256(str(self.dates.dtype).encode())
         names = '\n'.join(map(repr, self.ids.tolist()))
         h.update(names.encode())
-        when = self.dates.to_numpy().view('i8')
-        for numbers in (self.starts, when, self.values): h.update(numbers.tobytes())
+        for numbers in (self.starts, _as_integers(self.dates), self.values): h.update(numbers.tobytes())
         return h.hexdigest()
 
 def _in_order(codes, ids, dates, values, raw, notes, keys):
     "The `LongTable` of rows in any order"
-    when = dates.asi8 if isinstance(dates, pd.DatetimeIndex) else dates.to_numpy()
-    order = np.lexsort((when, codes))
+    order = np.lexsort((_as_integers(dates), codes))
     starts = np.searchsorted(codes[order], np.arange(len(ids) + 1))
     return LongTable(ids, starts, dates[order], values[order], raw.name, notes, keys)
 
