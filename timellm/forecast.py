@@ -42,8 +42,14 @@ def _table_for(cfg, df, known, scale): # known: `data` of a checkpoint
     return selected_table(cfg, df, only=known['columns'])
 
 # %% ../nbs/10b_forecast.ipynb #rows-until
+def _before_test(table, date, cfg):
+    "Of M4 what is before the test values: these are forecast, as in the competition"
+    if date: raise TimeLLMError(f'date={date!r}: the series of {cfg.data} have no dates, forecast are the test values')
+    return [n - cfg.pred_len for n in table.lengths]
+
 def _rows_until(table, date, cfg): # date: the user's; empty: the newest
     "Number of rows of each series up to a date, itself included; `TimeLLMError` if it is later than the last"
+    if cfg.data in M4_HORIZONS: return _before_test(table, date, cfg)
     if date is None or date == '': return table.lengths
     last = max(s.calendar.dates[-1] for s in table.series)
     day = read_date(date, table.longest.calendar.dates, 'date', cfg.date_format, cfg.timezone)
@@ -67,6 +73,7 @@ def _inputs(table, ends, cfg, date): # ends: from `_rows_until`
     "An `_Input` for each series that is long enough, and notes; `TimeLLMError` if there is none"
     reads = f'the model reads seq_len={cfg.seq_len}'
     series = [_measured(s, cfg) for s in table.series]
+    if cfg.data in M4_HORIZONS: return [_Input(s, n) for s, n in zip(series, ends)], []   # the short ones with zeros
     found = [_Input(s, n) for s, n in zip(series, ends) if n >= cfg.seq_len]
     if len(found) == len(ends): return found, []
     short = [s.id for s, n in zip(table.series, ends) if n < cfg.seq_len]
@@ -163,9 +170,10 @@ class Forecast:
     def last(self): return max(p.past.index[-1] for p in self.parts)   # date of the newest row that was read
 
 # %% ../nbs/10b_forecast.ipynb #windows-before
-def _scale_of(inputs, known, how, name):
+def _scale_of(inputs, table, cfg, known, how):
     "The `Scale` of all channels, and notes; `TimeLLMError` for values that make scaling meaningless"
-    channels, pairs = [c for i in inputs for c in i.series.channels], []
+    if cfg.data in M4_HORIZONS: return own_scale(table, cfg), []
+    channels, pairs, name = [c for i in inputs for c in i.series.channels], [], table.name
     for s, n in inputs:
         check_scale(s.values.iloc[:n], n, lambda i, s=s: f'{name}, {s.where(i)}')
         pairs.append(mean_and_std(s.values.to_numpy()[:n]))
@@ -174,8 +182,10 @@ def _scale_of(inputs, known, how, name):
 
 def _rows_before(inputs, seq_len):
     "The newest rows of each channel, (channels, seq_len), float64"
-    rows = [s.values.to_numpy()[n - seq_len:n].T for s, n in inputs]
-    return torch.from_numpy(np.concatenate(rows))
+    def newest(s, n):
+        values = torch.tensor(s.values.to_numpy().T)   # (channels, rows)
+        return rows_in(values, Span(n - seq_len, n))
+    return torch.cat([newest(*i) for i in inputs])
 
 # %% ../nbs/10b_forecast.ipynb #predict
 def _predict(loaded:LoadedModel, windows, batch_size): # (channels, seq_len), scaled
@@ -276,7 +286,7 @@ def _part(i, rows, predicted, naive, widths, cfg): # an `_Input`; slice of its c
     def of_series(y): return pd.DataFrame(y[rows].T.numpy(), index=future, columns=columns)
     lo = {level: of_series(predicted - w) for level, w in widths.items()}
     hi = {level: of_series(predicted + w) for level, w in widths.items()}
-    past = s.values.iloc[n - cfg.seq_len:n]
+    past = s.values.iloc[max(n - cfg.seq_len, 0):n]
     truth = s.values.iloc[n:n + cfg.pred_len]
     return Part(s.id, past, of_series(predicted), truth, of_series(naive), lo, hi)
 
@@ -314,7 +324,7 @@ def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
     table = _table_for(cfg, df, known, scale)
     notes = [*table.notes, *fit_notes(loaded, cfg, table)]
     inputs, left_out = _inputs(table, _rows_until(table, date, cfg), cfg, date)
-    of_scale, far = _scale_of(inputs, known, scale, table.name)
+    of_scale, far = _scale_of(inputs, table, cfg, known, scale)
     mean, std = (torch.from_numpy(v)[:, None] for v in of_scale)   # (channels, 1)
     windows = _rows_before(inputs, cfg.seq_len)   # (channels, seq_len)
     scaled = ((windows - mean)/std).float()

@@ -175,8 +175,8 @@ def validate_all(self:Session):
 def left_behind(self:Session, path)->list: # of `resume_weights`
     "Notes on a fresh start with the weights of a checkpoint: what is not taken along, and what differs"
     m = peek(path)
-    notes = [f"Weights taken from {path} (step {m['global_step']}, epoch {m['epoch']}, best validation MSE "
-        f"{m['val_loss_min']:.6g}). Not taken: Adam's moments, schedule, epochs and steps, order of windows, "
+    notes = [f"Weights taken from {path} (step {m['global_step']}, epoch {m['epoch']}, best "
+        f"{judged_text(m)}). Not taken: Adam's moments, schedule, epochs and steps, order of windows, "
         'random states, early stopping, the best checkpoint']
     return notes + [f'Other than where the weights come from: {d}' for d in differences(m, self.cfg, self.identity)]
 
@@ -212,7 +212,8 @@ def keep_best(self:Session, d:Decision, best:Found)->list: # from `best_of`
     if not p.best or best:
         if d.elsewhere: t.save()   # from now on this folder alone suffices
         return [f'Its best checkpoint was brought along from {best.path}'] if d.elsewhere and best else []
-    note = (f"Its best checkpoint (step {p.best['step']}, validation MSE {p.val_loss_min:.6f}) is not there: "
+    reached = f'validation {self.cfg.loss} {p.val_loss_min:.6f}'
+    note = (f"Its best checkpoint (step {p.best['step']}, {reached}) is not there: "
         "the next epoch's becomes the best, early stopping counts anew")
     p.forget_best()
     return [note]
@@ -406,7 +407,8 @@ def fit(self:Session)->Progress:
         self.save_all()
         self.check_best()
         best = 'no best checkpoint'
-        if p.best: best = f"best validation MSE {p.val_loss_min:.6f} at step {p.best['step']}: {self.folder.home/BEST}"
+        reached = f'best validation {self.cfg.loss} {p.val_loss_min:.6f}'
+        if p.best: best = f"{reached} at step {p.best['step']}: {self.folder.home/BEST}"
         self.say(f'Finished: {p.finished(self.cfg)}; {best}')
     return p
 

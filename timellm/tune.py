@@ -239,7 +239,10 @@ def _write(found): # `Tuning`
     with open_whole(found.folder/'tune.md', 'w', encoding='utf-8') as f: f.write(f'# {found.folder.name}\n\n{found}\n')
 
 # %% ../nbs/10f_tune.ipynb #check
-def _check_optuna():
+def _check_optuna(cfg):
+    "`TimeLLMError` unless Optuna is there, and the run is judged by what it compares"
+    if cfg.loss != 'MSE':
+        raise TimeLLMError(f'tune compares the MSE of validation, and this run is judged by {cfg.loss}: take loss=MSE')
     if find_spec('optuna') is None: raise TimeLLMError('tune needs Optuna: pip install optuna')
 
 def _hours(cfg, minutes): # 0: as the config says
@@ -260,7 +263,7 @@ def tune(cfg:Config, # its own settings are the first trial
     on_step=lambda trainer: None # called with the trainer after each step and each epoch
 )->Tuning:
     "Search the settings with the lowest validation MSE; called again it goes on. `ConfigError` lists all problems"
-    _check_optuna()
+    _check_optuna(cfg)
     begun, trials = monotonic(), at_least_one('trials', trials)
     hours, space = _hours(cfg, minutes), search_space(cfg, over)
     if make_accelerator(cfg).num_processes > 1:
