@@ -542,7 +542,7 @@ def option(name:str, # of a setting, or another option
 # %% ../nbs/01_config.ipynb #as-command
 def _different(want, preset):
     "Those of the settings `want` that have to be named beside a preset"
-    have = preset_values(preset)
+    have = preset_values(preset) | m4_values(want['data'])
     moved = 'TIMELLM_PROJECT_DIR' in os.environ   # the variable counts more than the preset's project_dir
     def differs(n): return want[n] != have[n] or (moved and n == 'project_dir')
     return {n: v for n, v in want.items() if differs(n)}

@@ -399,7 +399,7 @@ def evaluate(cfg:Config, # the run; of a checkpoint alone: `config_of`
     split:str='', # train, val, test or all; empty: test of the checkpoint's own data, all of other data
     since='', # date from which on rows are forecast, instead of a split
     scale:str='' # run or table; empty: the run's for its own data and for rows appended to it, else the table's
-)->pd.DataFrame: # forecast, mse, mae, windows, published_mse, published_mae, published_windows; of a long table: series
+)->pd.DataFrame: # forecast, mse, mae, windows, published_mse, ..._mae, ..._windows, series; M4: smape, mase, owa
     "Errors of Time-LLM and each baseline, a row each, and how many percent its intervals hold; errors as `load_model`"
     if cfg.data in M4: check_installed()
     m = _measurement(cfg, path, df, split, since, scale)

@@ -25,6 +25,7 @@ from .evaluate import scale_for, table_text
 from .folder import address_of, write_csv
 from .intervals import *
 from .oddities import *
+from .owa import check_installed
 from .plots import *
 from .screen import is_main_process
 from .session import train
@@ -396,6 +397,7 @@ def run(cfg:Config, # the run
     on_step=lambda trainer: None # called with the trainer after each step and each epoch
 )->RunResult:
     "Train, evaluate the best checkpoint, forecast the future, print what came out"
+    if cfg.data in M4_HORIZONS: check_installed()   # not only after the training
     progress = train(cfg, df, on_step)[0]
     table = evaluate(cfg, df=df)
     f = forecast(cfg, df=df)
