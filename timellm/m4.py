@@ -76,9 +76,10 @@ def _values(cells, where):
 def _read_csv(path):
     "Values by name of the series"
     found = {}
-    with open(path, encoding='utf-8-sig') as lines:
+    with open(path, encoding='utf-8-sig', errors='replace') as lines:
         next(lines, '')   # the header
         for n, line in enumerate(lines, 2):
+            if not line.strip(): continue
             id, *cells = line.replace('"', '').rstrip(', \r\n').split(',')
             where = f'{path}, line {n}, series {id!r}'
             if id in found: raise TimeLLMError(f'{where} is there twice')
@@ -127,6 +128,7 @@ def _library(cfg):
     info, train, test = (_first(cfg, name) for name in ('M4-info.csv', 'training.npz', 'test.npz'))
     if not (info and train and test): return None
     table = pd.read_csv(info)
+    if not {'M4id', 'SP'} <= {*table}: raise TimeLLMError(f'{info} has no columns M4id and SP: take it from {_LIBRARY}')
     rows = table[table.SP == cfg.data[3:]]
     if not len(rows): raise TimeLLMError(f'{info} has no series with {cfg.data[3:]} in its column SP')
     return M4Files(train, _read_library(train, rows), _read_library(test, rows))

@@ -395,8 +395,7 @@ def loss_of(self:Trainer, batch)->torch.Tensor: # from `prepare`
     *tensors, alike = batch
     x, y, ids, mask = (t.to(self.accelerator.device, non_blocking=True) for t in tensors)
     forecast = self.model(x, ids, mask, alike=alike)   # (B, pred_len)
-    as_met = forecast.detach().to(y.dtype)
-    if self.data.train.one_each: y = y.where(y.isfinite(), as_met)
+    if self.data.train.one_each: y = y.where(y.isfinite(), forecast.detach())
     if self.cfg.loss == 'SMAPE': return smape(forecast, y).mean()
     return F.mse_loss(forecast, y)
 
