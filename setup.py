@@ -12,7 +12,7 @@ commands = cfg['console_scripts'].splitlines()
 
 def words(key): return cfg[key].split()
 
-extras = {e: words(f'{e}_requirements') for e in ('dev', 'demo', 'quantized', 'tune', 'parquet', 'ray')}
+extras = {e: words(f'{e}_requirements') for e in ('dev', 'demo', 'quantized', 'tune', 'parquet', 'ray', 'm4')}
 
 setup(
     name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], keywords=words('keywords'),

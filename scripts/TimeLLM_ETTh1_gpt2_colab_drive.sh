@@ -10,8 +10,8 @@
 #   may change     setting: what it means
 #   no             data, features, target, percent, prompt, description, seq_len, label_len, pred_len, patch_len, stride,
 #                  d_model, d_ff, n_heads, dropout, head_dropout, prototypes, residual, llm_layers, llm_init,
-#                  backbone_dropout, seed, lradj, weight_decay, val_per_epoch, eval_stride, min_delta: what the run is; so
-#                  are the content of the data and the backbone's weights (by SHA-256)
+#                  backbone_dropout, seed, loss, lradj, weight_decay, val_per_epoch, eval_stride, min_delta: what the run
+#                  is; so are the content of the data and the backbone's weights (by SHA-256)
 #   not by step    batch_size, train_epochs, pct_start, warmup, learning_rate: TST and warmup_cosine are one curve over all
 #                  steps of the run: its length and height (batch_size: of all processes together)
 #   yes            batch_size: the epoch goes on after the windows it has used; epochs have another number of steps, the

@@ -83,6 +83,9 @@ def run_configs(cfg:Config, # the run
     seeds:int # how many: cfg.seed, cfg.seed + 1, ...
 )->dict: # name: a list with the config of each seed
     "The config of every run; all problems in one `ConfigError`"
+    if cfg.data in M4_HORIZONS:
+        raise TimeLLMError('compare measures the MSE of scaled values, and the series of M4 are not scaled: '
+            'train and evaluate each run, and compare their OWA')
     configs, problems = {}, []
     for name, settings in variants.items():
         fixed = [n for n in settings if n in _SAME]
@@ -165,6 +168,7 @@ def result_key(cfg:Config, # of a run
     "What a result depends on, as text"
     settings = {n: getattr(cfg, n) for n in names}
     if cfg.features == 'MS': settings['target_alone'] = True   # older results are of all columns
+    if cfg.loss == 'MSE': settings.pop('loss', None)   # older results know no other
     return json.dumps(dict(settings, sha256=sha256))
 
 def _n_weights(model): return sum(p.numel() for p in model.parameters() if p.requires_grad)

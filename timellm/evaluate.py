@@ -26,10 +26,12 @@ from .dates import read_date
 from .drive import file_name
 from .folder import CALIBRATION, EVALUATION, address_of, experiment_folder, resolve, write_csv
 from .intervals import *
+from .m4 import M4, published_naive2
 from .machine import make_accelerator
 from .measure import *
 from .model import TimeLLM, load_trained
 from .named import to_be_fetched
+from .owa import *
 from .pretrained import load_backbone
 from .prompt import Prompter, describe
 from .screen import progress_bar
@@ -38,7 +40,7 @@ from .windows import *
 
 # %% ../nbs/09b_evaluate.ipynb #check-fits
 _TRAINING_ONLY = ['percent', 'eval_stride', 'dropout', 'head_dropout', 'backbone_dropout', 'weight_decay',
-    'val_per_epoch', 'min_delta', 'seed', 'lradj']   # change no forecast
+    'val_per_epoch', 'min_delta', 'seed', 'loss', 'lradj']   # change no forecast
 _OF_THE_DATA = ['data', 'features', 'target', 'description']   # what they lead to is compared instead
 
 def _check_fits(path, state, cfg, backbone): # from `identify`
@@ -141,6 +143,12 @@ def _far_note(far, channels, scale, own):
 # %% ../nbs/09b_evaluate.ipynb #measured-spans
 MEASURED = (*SPLITS, 'all')
 
+def _check_what(cfg, split, since):
+    "`ConfigError` for what is no split, or none that M4 is measured on"
+    accepted = ('val', 'test') if cfg.data in M4 else MEASURED
+    if split and split not in accepted: raise ConfigError([f"split={split!r}: accepted are {', '.join(accepted)}"])
+    if since and cfg.data in M4: raise ConfigError([f'since={since!r}: the series of {cfg.data} have no dates'])
+
 def _spans(table, cfg, split, since):
     "The rows of each series that hold the windows to be measured"
     if not since and split == 'all': return [Span(0, n) for n in table.lengths]
@@ -228,13 +236,13 @@ def _seen_note(table, known, spans, cfg): # known: `data` of a checkpoint
 
 def _measurement(cfg, path, df, split, since, scale): # as `evaluate`
     "The `_Measurement` of a checkpoint; `TimeLLMError` where there is nothing to measure"
-    if split and split not in MEASURED: raise ConfigError([f"split={split!r}: accepted are {', '.join(MEASURED)}"])
+    _check_what(cfg, split, since)
     table, loaded = selected_table(cfg, df), load_model(cfg, path)
     cfg, known = _as_trained(loaded.cfg, loaded), loaded.state['data']
     kin = kinship(table, known)
     notes = notes_of(table, cfg) + fit_notes(loaded, cfg, table)
     if kin != OWN: notes.append(f'this is {kin}')
-    if not split: split = 'test' if kin == OWN else 'all'
+    if not split: split = 'test' if kin == OWN or cfg.data in M4 else 'all'
     how = scale or ('table' if kin == OTHER else 'run')
     scale, more = scale_for(known, table.channels, own_scale(table, cfg), how)
     spans = _spans(table, cfg, split, since)
@@ -272,10 +280,10 @@ def _own_data(loaded, cfg, table):
     scale = Scale(np.array(known['mean']), np.array(known['std']))
     return split_table(table._replace(series=own), cfg, scale)
 
-def _errors_on(loaded, cfg, windows):
+def _errors_on(loaded, cfg, windows, title='Time-LLM on validation'):
     "Errors of a checkpoint's model, (windows, pred_len)"
     model, prompter, accelerator, *_ = loaded
-    with progress_bar('Time-LLM on validation', show=accelerator.is_main_process) as bar:
+    with progress_bar(title, show=accelerator.is_main_process) as bar:
         measure = partial(evaluate_windows, model, windows, prompter, cfg, accelerator, on_batch=bar.reached)
         return collect_errors(measure, len(windows), cfg.pred_len, accelerator)
 
@@ -301,6 +309,8 @@ def calibration_of(loaded:LoadedModel, # a checkpoint
     others=None # its own baselines, where they are there already
 )->Calibration:
     "What validation says of a checkpoint, stored or made now; `TimeLLMError` where neither is possible"
+    if cfg.data in M4 or loaded.state['config']['data'] in M4:
+        raise TimeLLMError('M4 has one validation window of each series, too few for an interval')
     path = loaded.path.with_name(CALIBRATION)
     stored = read_calibration(path, loaded.state)
     if stored and not _is_of_same_channels(stored, loaded, cfg): stored = None
@@ -380,6 +390,26 @@ def _coverage(m, calibration): # `_Measurement`
     widths = [half_widths(calibration, 'model', v, m.table.channels).values for v in LEVELS]
     return Coverage(m.windows, widths, calibration.model.relative)
 
+# %% ../nbs/09b_evaluate.ipynb #announce
+def _announce(m, what, more): # `_Measurement`; what is measured, in words; notes besides its own
+    "What is measured, and the notes"
+    if not m.loaded.accelerator.is_main_process: return
+    path, step = address_of(m.loaded.path), m.loaded.state['global_step']
+    print(f'{path}: step {step}, {what} of {m.table.name}', flush=True)
+    for n in [*m.notes, *more]: print(f'NOTE: {n}')
+
+def _write(m, result, since=''): # `_Measurement`; the table
+    "Write the table of errors"
+    if not m.loaded.accelerator.is_main_process: return
+    m.loaded.folder.mkdir(parents=True, exist_ok=True)
+    write_csv(result, m.loaded.folder/_file_name(m, since))
+
+def _file_name(m, since): # `_Measurement`
+    "Of the table of errors"
+    if m.kin == OWN and m.split == 'test' and not since: return EVALUATION
+    of = f"since_{str(since).replace(' ', '_')}" if since else m.split
+    return '_'.join([Path(EVALUATION).stem, name_in_files(m.table.name), file_name(of)]) + '.csv'
+
 # %% ../nbs/09b_evaluate.ipynb #evaluate
 def evaluate(cfg:Config, # the run; of a checkpoint alone: `config_of`
     path='', # checkpoint file or folder; empty: the experiment's best
@@ -387,33 +417,68 @@ def evaluate(cfg:Config, # the run; of a checkpoint alone: `config_of`
     split:str='', # train, val, test or all; empty: test of the checkpoint's own data, all of other data
     since='', # date from which on rows are forecast, instead of a split
     scale:str='' # run or table; empty: the run's for its own data and for rows appended to it, else the table's
-)->pd.DataFrame: # forecast, mse, mae, windows, published_mse, published_mae, published_windows; of a long table: series
+)->pd.DataFrame: # forecast, mse, mae, windows, published_mse, ..._mae, ..._windows, series; M4: smape, mase, owa
     "Errors of Time-LLM and each baseline, a row each, and how many percent its intervals hold; errors as `load_model`"
+    if cfg.data in M4: check_installed()
     m = _measurement(cfg, path, df, split, since, scale)
+    if m.cfg.data in M4: return _evaluate_m4(m)
     main = m.loaded.accelerator.is_main_process
     with progress_bar('DLinear', show=main) as bar: others, more = _opponents(m, bar.reached)
     calibration, why = _calibration(m, others)
     what = _measured_text(m.cfg, m.split, since)
-    if main:
-        path, step = address_of(m.loaded.path), m.loaded.state['global_step']
-        print(f'{path}: step {step}, {what} of {m.table.name}', flush=True)
-        for n in m.notes + more + why: print(f'NOTE: {n}')
+    _announce(m, what, more + why)
     rows = _rows(m, others, _coverage(m, calibration) if calibration else None)
     result = pd.DataFrame(rows).rename(columns=dict(n='windows', published_n='published_windows'))
     published = [c for c in result if c.startswith('published')]
     channels = m.table.longest.channels
     is_of_all = measured_channels(m.cfg, channels) == channels   # as the published figure is, under MS too
     if since or m.split == 'all' or not is_of_all: result = result.drop(columns=published)
-    if not main: return result
-    m.loaded.folder.mkdir(parents=True, exist_ok=True)
-    write_csv(result, m.loaded.folder/_file_name(m, since))
+    _write(m, result, since)
     return result
 
-def _file_name(m, since): # `_Measurement`
-    "Of the table of errors"
-    if m.kin == OWN and m.split == 'test' and not since: return EVALUATION
-    of = f"since_{str(since).replace(' ', '_')}" if since else m.split
-    return '_'.join([Path(EVALUATION).stem, name_in_files(m.table.name), file_name(of)]) + '.csv'
+# %% ../nbs/09b_evaluate.ipynb #m4-evaluate
+def _known_and_truth(m): # `_Measurement`
+    "Of each series the values before the forecast, and those of the horizon, (series, pred_len)"
+    h = m.cfg.pred_len
+    series = [s.values.iloc[:, 0].to_numpy() for s in m.table.series]
+    if m.split == 'val': series = [v[:-h] for v in series]
+    truth = [v[-h:] for v in series]
+    return [v[:-h] for v in series], np.stack(truth)
+
+def _naive2_of(m, known): # `_Measurement`; from `_known_and_truth`
+    "Naive2 of each series, (series, pred_len), and a note on where it is from"
+    ids, season = m.table.channels, M4[m.cfg.data].season
+    published = published_naive2(m.cfg, ids) if m.split == 'test' else None
+    if published: return np.stack([published[id] for id in ids]), 'Naive2 is the published submission'
+    made = [naive2(v, season, m.cfg.pred_len) for v in known]
+    return np.stack(made), "Naive2 is made here, by the competition's rules"
+
+def _evaluate_m4(m): # `_Measurement`
+    "`evaluate` for M4: forecast, smape, mase, owa, windows"
+    known, truth = _known_and_truth(m)
+    of_naive2, note = _naive2_of(m, known)
+    _announce(m, _measured_text(m.cfg, m.split, ''), [note])
+    errors = _errors_on(m.loaded, m.cfg, m.windows, 'Time-LLM').numpy()   # forecast - truth
+    last = np.array([v[-1] for v in known])[:, None]   # (series, 1)
+    forecasts = {name_of(m.loaded.model): truth + errors, 'Naive2': of_naive2, 'last value': last + 0*truth}
+    result = m4_scores(known, truth, forecasts, M4[m.cfg.data].season)
+    _write(m, result)
+    if m.split == 'test': _print_overall(m)
+    return result
+
+# %% ../nbs/09b_evaluate.ipynb #m4-print-overall
+def _of_frequency(cfg, data):
+    "The run on another frequency of M4, with its own lengths"
+    return make_config(**{**vars(cfg), 'data': data, **m4_values(data)})
+
+def _print_overall(m): # `_Measurement`
+    "M4's averages, where all six frequencies have been evaluated"
+    if not m.loaded.accelerator.is_main_process: return
+    paths = {data: experiment_dir(_of_frequency(m.cfg, data))/EVALUATION for data in M4}
+    if not all(p.is_file() for p in paths.values()): return
+    tables = {data: pd.read_csv(p) for data, p in paths.items()}
+    print(f'\nM4, from the {EVALUATION} of all six frequencies:')
+    print(m4_overall(tables).to_string(index=False, float_format='{:.3f}'.format), flush=True)
 
 # %% ../nbs/09b_evaluate.ipynb #verdict
 def all_windows(table:pd.DataFrame # from `evaluate`
@@ -469,7 +534,8 @@ def _interval_text(table):
 
 def table_text(table:pd.DataFrame # from `evaluate`
 )->str:
-    "The table and the verdict as lines of text; errors are on scaled values"
+    "The table and the verdict as lines of text; errors are on scaled values, but those of M4"
+    if 'owa' in table: return owa_text(table)
     head = f"{'forecast':28}{'MSE':>10}{'MAE':>10}{'windows':>10}{'published MSE':>16}{'MAE':>10}{'windows':>10}"
     note = 'Errors are on scaled values; published: the last partial batch is dropped, as in published tables'
     rows = [_line(r) for r in all_windows(table).to_dict('records')]

@@ -7,7 +7,7 @@ __all__ = ['BEST', 'PREVIOUS', 'LOG', 'METRICS', 'EVENTS', 'EVALUATION', 'CALIBR
            'PRETRAINED_FILES', 'step_file', 'step_folders', 'experiment_folder', 'write_csv', 'files_at_once',
            'checkpoint_bytes', 'Found', 'look', 'newest_first', 'find_in', 'RunFolder', 'run_folder',
            'find_checkpoints', 'own_place', 'is_whole', 'its_best', 'located', 'address_of', 'resolve', 'config_of',
-           'is_ancestor', 'Decision', 'begin_with_text', 'decide', 'own_steps', 'inspect_text']
+           'is_ancestor', 'Decision', 'begin_with_text', 'decide', 'own_steps', 'judged_text', 'inspect_text']
 
 # %% ../nbs/07b_folder.ipynb #imports
 import hashlib, os, re, shlex, shutil, time
@@ -636,11 +636,16 @@ def check_space(self:RunFolder, cfg:Config, # uses project_dir, save_total_limit
         else: check_project(folder, max(0, need), 'TIMELLM_CACHE')
 
 # %% ../nbs/07b_folder.ipynb #describe
+def judged_text(meta:dict # of a checkpoint
+)->str:
+    "The validation loss of the best checkpoint so far, and which loss it is"
+    return f"validation {meta['config'].get('loss', 'MSE')} {meta['val_loss_min']:.6g}"
+
 def _best_text(f):
     "Best validation loss, and of a step file the step of the best checkpoint"
     m = f.meta
     if m['val_loss_min'] == float('inf'): return 'none yet'
-    text = f"validation MSE {m['val_loss_min']:.6g}"
+    text = judged_text(m)
     if f.best: return text
     if not m['best']: return f'{text}, of an import without the file of it'
     return f"{text}, step {m['best']['step']}"
@@ -675,7 +680,7 @@ def _found_at(path):
 def _line(f):
     if f.foreign: return f'{f.path}: written by other code'
     if f.error: return f.error
-    return f"{f.path}: step {f.step}, epoch {f.meta['epoch']}, best validation MSE {f.meta['val_loss_min']:.6g}"
+    return f"{f.path}: step {f.step}, epoch {f.meta['epoch']}, best {judged_text(f.meta)}"
 
 def inspect_text(path, # checkpoint file, its folder, an experiment's folder, or an address
     trust_pickle:bool=False # of other code's files: unpickle whatever they hold

@@ -27,6 +27,7 @@ from .evaluate import scale_for, table_text
 from .folder import address_of, write_csv
 from .intervals import *
 from .oddities import *
+from .owa import check_installed
 from .picture import Picture
 from .plots import *
 from .screen import is_main_process
@@ -56,8 +57,14 @@ def read_cutoff(date, # the user's
     raise TimeLLMError(f"date={date!r}: a date up to the table's last, {last}, is needed; "
         'it is the last one that the model reads')
 
+def _before_test(table, date, cfg):
+    "Of M4 what is before the test values: these are forecast, as in the competition"
+    if date: raise TimeLLMError(f'date={date!r}: the series of {cfg.data} have no dates, forecast are the test values')
+    return [n - cfg.pred_len for n in table.lengths]
+
 def _rows_until(table, date, cfg): # date: the user's; empty: the newest
     "Number of rows of each series up to a date, itself included; `TimeLLMError` if it is later than the last"
+    if cfg.data in M4_HORIZONS: return _before_test(table, date, cfg)
     if date is None or date == '': return table.lengths
     last = max(s.calendar.dates[-1] for s in table.series)
     day = read_cutoff(date, table.longest.calendar.dates, last, cfg)
@@ -78,6 +85,7 @@ def _inputs(table, ends, cfg, date): # ends: from `_rows_until`
     "An `Input` for each series that is long enough, and notes; `TimeLLMError` if there is none"
     reads = f'the model reads seq_len={cfg.seq_len}'
     series = [_measured(s, cfg) for s in table.series]
+    if cfg.data in M4_HORIZONS: return [Input(s, n) for s, n in zip(series, ends)], []   # the short ones with zeros
     found = [Input(s, n) for s, n in zip(series, ends) if n >= cfg.seq_len]
     if len(found) == len(ends): return found, []
     short = [s.id for s, n in zip(table.series, ends) if n < cfg.seq_len]
@@ -213,18 +221,24 @@ def past_of(inputs:list, # of `Input`
 )->Past:
     "The `Past` of all channels; `TimeLLMError` for values that make scaling meaningless"
     channels, pairs = [c for i in inputs for c in i.series.channels], []
+    rows = _rows_before(inputs, cfg.seq_len)
+    if cfg.data in M4_HORIZONS:
+        as_it_is = unscaled(len(channels))
+        return Past(channels, rows, as_it_is, as_it_is, [])
     for s, n in inputs:
         check_scale(s.values.iloc[:n], n, lambda i, s=s: f'{name}, {s.where(i)}')
         pairs.append(mean_and_std(s.values.to_numpy()[:n]))
     mean, std = (np.concatenate(p) for p in zip(*pairs))
     own = Scale(mean, std)
     scale, notes = scale_for(known, channels, own, how)
-    return Past(channels, _rows_before(inputs, cfg.seq_len), scale, own, notes)
+    return Past(channels, rows, scale, own, notes)
 
 def _rows_before(inputs, seq_len):
     "The newest rows of each channel, (channels, seq_len), float64"
-    rows = [s.values.to_numpy()[n - seq_len:n].T for s, n in inputs]
-    return torch.from_numpy(np.concatenate(rows))
+    def newest(s, n):
+        values = torch.tensor(s.values.to_numpy().T)   # (channels, rows)
+        return rows_in(values, Span(n - seq_len, n))
+    return torch.cat([newest(*i) for i in inputs])
 
 # %% ../nbs/10b_forecast.ipynb #predict
 def _predict(loaded:LoadedModel, windows, batch_size): # (channels, seq_len), scaled
@@ -358,7 +372,7 @@ def _part(i, rows, predicted, naive, cfg): # an `Input`; slice of its channels
     y = predicted.values
     lo = {level: of_series(y - w) for level, w in predicted.widths.items()}
     hi = {level: of_series(y + w) for level, w in predicted.widths.items()}
-    past = s.values.iloc[n - cfg.seq_len:n]
+    past = s.values.iloc[max(n - cfg.seq_len, 0):n]
     truth = s.values.iloc[n:n + cfg.pred_len]
     return Part(s.id, past, of_series(y), truth, of_series(naive), lo, hi)
 
@@ -465,6 +479,7 @@ def run(cfg:Config, # the run
     on_step=lambda trainer: None # called with the trainer after each step and each epoch
 )->RunResult:
     "Train, evaluate the best checkpoint, forecast the future, print what came out"
+    if cfg.data in M4_HORIZONS: check_installed()   # not only after the training
     progress = train(cfg, df, on_step)[0]
     table = evaluate(cfg, df=df)
     f = forecast(cfg, df=df)

@@ -238,6 +238,8 @@ def cross_validation(self:Forecaster, df:pd.DataFrame=None, # long or wide; None
     level=None # of intervals, percent
 )->pd.DataFrame: # unique_id, ds, cutoff, y, TimeLLM; with `level` TimeLLM-lo-80, ...
     "Forecasts of the last rows of a table, by models that have not seen them"
+    if self.cfg.data in M4_HORIZONS:
+        raise TimeLLMError(f'{self.cfg.data} has its own cut-off, before the test values: evaluate measures there')
     h = self._horizon(h)
     n, step = at_least_one('n_windows', n_windows), at_least_one('step_size', step_size)
     table = selected_table(self.cfg, self._given(df))

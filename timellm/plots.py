@@ -74,15 +74,16 @@ def plot_losses(history:list, # a dict for each completed epoch: global_step, tr
     ax = fig.subplots()
     earlier = [r for r in history if r['global_step'] <= begun]   # of these only the epochs' means are known
     best = [r for r in history if r['best']][-1:]
+    loss = 'smape' if any('val_smape' in r for r in history) else 'mse'   # what validation judges
     mean = dict(color='lightgrey', marker='.', label='training, earlier (epoch mean)')
     if earlier: _draw_epochs(ax, earlier, 'train_loss', **mean)
     if losses: ax.plot(*zip(*losses), color='grey', lw=1, label='training (smoothed)')
     if history:
-        _draw_epochs(ax, history, 'test_mse', color='tab:orange', ls='-', marker='o', ms=4, label='test')
-        _draw_epochs(ax, history, 'val_mse', color='tab:blue', ls='--', marker='o', ms=4, label='validation')
+        _draw_epochs(ax, history, f'test_{loss}', color='tab:orange', ls='-', marker='o', ms=4, label='test')
+        _draw_epochs(ax, history, f'val_{loss}', color='tab:blue', ls='--', marker='o', ms=4, label='validation')
     star = dict(marker='*', ls='', ms=16, color='tab:green', mfc='none', zorder=3)
-    if best: _draw_epochs(ax, best, 'val_mse', label='best', **star)
-    ax.set(xlabel='step', ylabel='MSE')
+    if best: _draw_epochs(ax, best, f'val_{loss}', label='best', **star)
+    ax.set(xlabel='step', ylabel=loss.upper())
     ax.grid(alpha=.3)
     if ax.has_data(): ax.legend(fontsize=8)
     return fig

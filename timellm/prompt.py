@@ -29,6 +29,7 @@ DESCRIPTIONS = {
     'ECL': 'Hourly electricity consumption of a customer in Portugal.',
     'traffic': 'Hourly road occupancy at a sensor on a freeway around San Francisco, from 0 to 1.',
     'ILI': 'Weekly numbers of patients with influenza-like illness in the United States.',
+    **{data: f'A {data[3:].lower()} series of the M4 forecasting competition.' for data in M4_HORIZONS},
     'seattle': 'Daily weather measured in Seattle: precipitation, highest and lowest temperature, wind.',
     'synthetic': 'A generated hourly series with a daily and a weekly wave.',
     'custom': 'One column of a measured time series.'}

@@ -91,7 +91,7 @@ def _data_text(trainer):
     d = trainer.data
     more = ', ...' if len(d.columns) > 12 else ''
     columns = f"Columns ({len(d.columns)}): {', '.join(d.columns[:12])}{more}"
-    return (f'Data: {d.source}: {len(d.train):,} windows to train, {len(d.val):,} to validate, '
+    return (f'Data: {d.source}: {d.train.per_epoch:,} windows to train, {len(d.val):,} to validate, '
         f'{len(d.test):,} to test; {trainer.steps_per_epoch} steps an epoch. {columns}')
 
 # %% ../nbs/08b_report.ipynb #parameters-method
@@ -127,7 +127,7 @@ def _time_left(trainer):
     "Seconds a step and the time that is left, or nothing"
     p, seconds, epochs = trainer.progress, trainer.pace.seconds, trainer.cfg.train_epochs
     if not seconds or p.epoch >= epochs: return []
-    steps = (len(trainer.data.train) - p.position)//trainer.windows_per_step
+    steps = (trainer.data.train.per_epoch - p.position)//trainer.windows_per_step
     in_all = steps + trainer.steps_per_epoch*(epochs - p.epoch - 1)
     left = f'{_span(seconds*steps)} left in the epoch, at most {_span(seconds*in_all)} in all'
     return [f'{seconds:.2f} s a step', left]
@@ -181,10 +181,11 @@ def judged(self:Reporter, trainer:Trainer, val:dict, test:dict, best:bool):
     times = 'validations' if c.val_per_epoch > 1 else 'epochs'
     verdict = 'best so far' if best else f'no improvement for {p.counter} of {c.patience} {times}'
     on_val = _measured(trainer.data.val, c.eval_stride, val['n'])
-    parts = [f"train loss {row['train_loss']:.6f}", f"validation MSE {val['mse']:.6f} ({on_val})"]
+    parts = [f"train loss {row['train_loss']:.6f}", f"validation {c.loss} {val[c.loss.lower()]:.6f} ({on_val})"]
     if test:
         on_test = _measured(trainer.data.test, c.eval_stride, test['n'])
-        parts.append(f"test MSE {test['mse']:.6f} MAE {test['mae']:.6f} ({on_test})")
+        errors = [f'{name} {test[name.lower()]:.6f}' for name in ('MSE', 'MAE', 'SMAPE') if name.lower() in test]
+        parts.append(f"test {' '.join(errors)} ({on_test})")
     where = f"Epoch {row['epoch']}/{c.train_epochs}, step {p.global_step}, learning rate {row['lr']:.3g}"
     self.say(f"{where}: {', '.join(parts)}; {verdict}")
     self.metrics(p)
@@ -247,7 +248,7 @@ def _nothing_found(d):
 def _found_text(d, cfg, home):
     m, path = d.found.meta, d.found.path
     name = path.relative_to(home) if path.is_relative_to(home) else path
-    best = f"best validation MSE {m['val_loss_min']:.6g}" if m['history'] else 'not yet validated'
+    best = f'best {judged_text(m)}' if m['history'] else 'not yet validated'
     text = (f"{name}: step {m['global_step']}, epoch {m['epoch']} completed, "
         f"{best}, of {m['backbone']['name']} on {Path(m['data']['source']).name}")
     if why := why_finished(cfg, m['epoch'], m['counter']): return f'{text}, finished: {why}'

@@ -185,8 +185,8 @@ def left_behind(self:Session, path # of `resume_weights`
 )->list:
     "Notes on a fresh start with the weights of a checkpoint: what is not taken along, and what differs"
     m = peek(path)
-    notes = [f"Weights taken from {path} (step {m['global_step']}, epoch {m['epoch']}, best validation MSE "
-        f"{m['val_loss_min']:.6g}). Not taken: Adam's moments, schedule, epochs and steps, order of windows, "
+    notes = [f"Weights taken from {path} (step {m['global_step']}, epoch {m['epoch']}, best "
+        f"{judged_text(m)}). Not taken: Adam's moments, schedule, epochs and steps, order of windows, "
         'random states, early stopping, the best checkpoint']
     return notes + [f'Other than where the weights come from: {d}' for d in differences(m, self.cfg, self.identity)]
 
@@ -222,7 +222,7 @@ def keep_best(self:Session, d:Decision, best:Found # from `best_of`
     if t.is_main: self.place_files(d, best)
     if not best and (p.best or p.val_loss_min < math.inf):
         step = f"step {p.best['step']}, " if p.best else ''   # of an import without its best, the step is not known
-        note = (f"Its best checkpoint ({step}validation MSE {p.val_loss_min:.6f}) is not there: "
+        note = (f"Its best checkpoint ({step}validation {self.cfg.loss} {p.val_loss_min:.6f}) is not there: "
             "the next epoch's becomes the best, early stopping counts anew")
         p.forget_best()
         return [note]
@@ -426,7 +426,8 @@ def fit(self:Session)->Progress:
         self.save_all()
         self.check_best()
         best = 'no best checkpoint'
-        if p.best: best = f"best validation MSE {p.val_loss_min:.6f} at step {p.best['step']}: {self.folder.home/BEST}"
+        reached = f'best validation {self.cfg.loss} {p.val_loss_min:.6f}'
+        if p.best: best = f"{reached} at step {p.best['step']}: {self.folder.home/BEST}"
         self.say(f'Finished: {p.finished(self.cfg)}; {best}')
     return p
 

@@ -23,6 +23,7 @@ from .cells import read_cells
 from .config import *
 from .dates import looks_like_dates, read_dates
 from .drive import file_name
+from .m4 import read_m4
 from .named import *
 
 # %% ../nbs/03e_table.ipynb #synthetic-frame
@@ -378,6 +379,22 @@ def _notes_of_series(found, most=3): # pairs of `Series` and its notes
     if len(notes) <= most: return notes
     return [*notes[:most], f'{len(notes) - most} more notes of this kind on other series']
 
+# %% ../nbs/03e_table.ipynb #m4-table
+def _m4_table(cfg, df):
+    "The `Table` of a frequency of M4"
+    if df is not None:
+        raise TimeLLMError(f"data={cfg.data} is read from M4's files: a table in memory is data='custom'")
+    source, train, test = read_m4(cfg)
+    longest = max(map(len, train.values())) + cfg.pred_len
+    calendar = read_calendar(pd.RangeIndex(1, longest + 1), source)
+    def series(id):
+        values = np.concatenate([train[id], test[id]])
+        numbered = replace(calendar, dates=calendar.dates[:len(values)])
+        frame = pd.DataFrame(dict(y=values), index=numbered.dates)
+        return Series(id, frame, numbered, lambda i: f'series {id!r}, value {i + 1}')
+    keys = ID_NAME, 'ds', 'y'
+    return Table([series(id) for id in train], str(source), [], keys)
+
 # %% ../nbs/03e_table.ipynb #chosen-columns
 def _chosen_columns(raw, names, cfg, only): # names: of the columns with values; only: columns wanted by a checkpoint
     "The columns of a wide table that are read"
@@ -412,6 +429,7 @@ def selected_table(cfg:Config, # uses data, root_path, data_path, features, targ
 )->Table:
     "The table of a run; every fault in it is one `TimeLLMError`"
     if isinstance(df, Table): return df
+    if cfg.data in M4_HORIZONS: return _m4_table(cfg, df)
     raw = read_raw(cfg, df, name)
     id_column, date_column, counters, notes = _found_columns(raw, cfg)
     keys = [k for k in (id_column, date_column) if k]

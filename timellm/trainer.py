@@ -73,7 +73,7 @@ class Progress:
     loss_sum:float=0. # of the present epoch's steps
     loss_steps:int=0 # steps in that sum
     history:list=field(default_factory=list) # a dict for each validation
-    val_loss_min:float=float('inf') # best validation MSE so far
+    val_loss_min:float=float('inf') # best validation loss so far
     counter:int=0 # validations since then
     best:dict=None # step and identity of the best checkpoint
     lineage:list=field(default_factory=lambda: [new_branch()]) # see `is_ancestor`
@@ -206,7 +206,7 @@ class Trainer:
 @patch
 def check_steps(self:Trainer):
     "`TimeLLMError` if an epoch has too few steps"
-    n, steps, often = len(self.data.train), self.steps_per_epoch, self.cfg.val_per_epoch
+    n, steps, often = self.data.train.per_epoch, self.steps_per_epoch, self.cfg.val_per_epoch
     if not steps: raise TimeLLMError(f'{n} training windows are less than a step of {self.windows_per_step}')
     if often > steps: raise TimeLLMError(f'val_per_epoch={often}, and an epoch has {steps} steps: take {steps} or less')
 
@@ -226,7 +226,7 @@ def windows_per_step(self:Trainer)->int: return self.cfg.batch_size*self.acceler
 def loss(self:Trainer)->float: return self.pace.last   # the last that was read
 
 @patch(as_prop=True)
-def steps_per_epoch(self:Trainer)->int: return len(self.data.train)//self.windows_per_step   # no partial batch
+def steps_per_epoch(self:Trainer)->int: return self.data.train.per_epoch//self.windows_per_step   # no partial batch
 
 # %% ../nbs/08_trainer.ipynb #prepare-model
 @patch
@@ -327,7 +327,7 @@ def save_is_due(self:Trainer)->bool:
 def batches(self:Trainer):
     "The window numbers of each step that is left before the next validation"
     generator = torch.Generator().manual_seed(self.seed + self.progress.epoch)
-    order = torch.randperm(len(self.data.train), generator=generator)
+    order = self.data.train.epoch(generator)
     size = self.windows_per_step
     end = min(self.validated_at, len(order) - size + 1)   # no step begins there or later
     for i in range(self.progress.position, end, size): yield order[i:i+size]
@@ -335,11 +335,11 @@ def batches(self:Trainer):
 @patch(as_prop=True)
 def validated_at(self:Trainer)->int:
     "Windows of the present epoch after which the next validation comes"
-    n, parts = len(self.data.train), self.cfg.val_per_epoch
+    n, parts = self.data.train.per_epoch, self.cfg.val_per_epoch
     return n*(self.progress.validations_of_epoch() + 1)//parts
 
 @patch(as_prop=True)
-def epoch_is_over(self:Trainer)->bool: return self.progress.position + self.windows_per_step > len(self.data.train)
+def epoch_is_over(self:Trainer)->bool: return self.progress.position + self.windows_per_step > self.data.train.per_epoch
 
 @patch
 def prepare(self:Trainer, i:torch.Tensor # window numbers of all processes
@@ -394,10 +394,13 @@ def gradients(self:Trainer, batch): # from `prepare`
 @patch
 def loss_of(self:Trainer, batch # from `prepare`
 )->torch.Tensor:
-    "Mean squared error of a batch, a tensor without dimensions"
+    "The loss of a batch, a tensor without dimensions; rows that the series does not have (NaN) count as met"
     *tensors, alike = batch
     x, y, ids, mask = (t.to(self.accelerator.device, non_blocking=True) for t in tensors)
-    return F.mse_loss(self.model(x, ids, mask, alike=alike), y)
+    forecast = self.model(x, ids, mask, alike=alike)   # (B, pred_len)
+    if self.data.train.one_each: y = y.where(y.isfinite(), forecast.detach())
+    if self.cfg.loss == 'SMAPE': return smape(forecast, y).mean()
+    return F.mse_loss(forecast, y)
 
 @patch
 def after_step(self:Trainer, n:int, seen): # windows; the loss, a number or a tensor
@@ -536,7 +539,7 @@ _LEAST_SCALE = 2**-10   # 20 halvings below the first
 @patch
 def load_state_dict(self:Trainer, state:dict, name): # from `load_checkpoint`; the file, for errors
     "Put a full training state into this run; a learning rate that was changed is in force afterwards"
-    windows = len(self.data.train)
+    windows = self.data.train.per_epoch
     if state['position'] > windows: raise TimeLLMError(f"{name} is at window {state['position']} of {windows} windows")
     load_trained(self.bare, state['model'], name)
     self.optimizer.load_state_dict(state['optimizer'])
@@ -585,8 +588,9 @@ def epoch_row(self:Trainer, val:dict, test:dict # from `measure`; test: None if 
     p = self.progress
     row = dict(epoch=p.epoch + 1, global_step=p.global_step, lr=self.lr)
     row['train_loss'] = p.loss_sum/max(p.loss_steps, 1)
-    row |= dict(val_mse=val['mse'], val_mae=val['mae'])
-    return dict(row, test_mse=test['mse'], test_mae=test['mae']) if test else row
+    for split, errors in dict(val=val, test=test or {}).items():
+        row |= {f'{split}_{n}': errors[n] for n in ('mse', 'mae', 'smape') if n in errors}
+    return row
 
 @patch
 def tests_now(self:Trainer, val_loss:float)->bool:
@@ -602,11 +606,11 @@ def tests_now(self:Trainer, val_loss:float)->bool:
 def end_part(self:Trainer):
     "Validate, test, judge, move the schedule, save, report"
     p, val = self.progress, self.measure('val')
-    if not math.isfinite(val['mse']):
-        raise self.non_finite(f"the validation loss after step {p.global_step} is {val['mse']}")
-    test = self.measure('test') if self.tests_now(val['mse']) else None
+    loss = val[self.cfg.loss.lower()]
+    if not math.isfinite(loss): raise self.non_finite(f'the validation loss after step {p.global_step} is {loss}')
+    test = self.measure('test') if self.tests_now(loss) else None
     row = self.epoch_row(val, test)
-    best = p.judge(val['mse'], self.cfg.min_delta)
+    best = p.judge(loss, self.cfg.min_delta)
     p.history.append(dict(row, best=best))
     if self.epoch_is_over:
         p.after_epoch()

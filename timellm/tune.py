@@ -311,7 +311,9 @@ def _write(found): # `Tuning`
 
 # %% ../nbs/10f_tune.ipynb #check
 def _check_can_search(cfg):
-    "`TimeLLMError` without Optuna, or in several processes"
+    "`TimeLLMError` without Optuna, in several processes, or where the run is not judged by what it compares"
+    if cfg.loss != 'MSE':
+        raise TimeLLMError(f'tune compares the MSE of validation, and this run is judged by {cfg.loss}: take loss=MSE')
     if find_spec('optuna') is None: raise TimeLLMError('tune needs Optuna: pip install optuna')
     if make_accelerator(cfg).num_processes > 1:
         raise TimeLLMError('tune trains in one process: start it without torchrun or accelerate launch')

@@ -4,16 +4,19 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'Span', 'borders', 'measured_channels', 'series_spans', 'count_windows', 'Windows', 'Data', 'Scale',
-           'own_scale', 'scaled_channels', 'windows_of', 'notes_of', 'split_table', 'make_data', 'load_data', 'Shape',
-           'data_shape']
+           'unscaled', 'own_scale', 'scaled_channels', 'windows_of', 'rows_in', 'notes_of', 'split_table', 'make_data',
+           'load_data', 'Shape', 'data_shape']
 
 # %% ../nbs/03g_windows.ipynb #imports
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np, pandas as pd, torch
+from fastcore.basics import patch
+from torch.nn import functional as F
 
 from .config import *
+from .m4 import M4
 from .named import *
 from .oddities import *
 from .table import *
@@ -33,6 +36,7 @@ def borders(cfg:Config, # uses data, seq_len, percent
     n_rows:int # rows in the file, or of a series
 )->dict:
     "The `Span` of each split, and under `fit` that of the scaler, as published"
+    if cfg.data in M4: return _m4_borders(cfg, n_rows)
     end = named_borders(cfg.data, n_rows)
     used = max(end.train - cfg.seq_len, 0)*cfg.percent//100 + cfg.seq_len
     return dict(
@@ -40,6 +44,17 @@ def borders(cfg:Config, # uses data, seq_len, percent
         val=Span(end.train - cfg.seq_len, end.val),
         test=Span(end.val - cfg.seq_len, end.test),
         fit=Span(0, end.train))
+
+def _m4_borders(cfg, n_rows):
+    "Of a series of M4: the last horizon is the test file's, the one before validates"
+    val = n_rows - 2*cfg.pred_len   # the first row to validate
+    reach = int(M4[cfg.data].reach*cfg.pred_len)
+    first = max(1, val - reach)   # the first row that a training window forecasts
+    return dict(
+        train=Span(first - cfg.seq_len, val + cfg.pred_len - 1),
+        val=Span(val - cfg.seq_len, val + cfg.pred_len),
+        test=Span(val + cfg.pred_len - cfg.seq_len, n_rows),
+        fit=Span(0, val))
 
 # %% ../nbs/03g_windows.ipynb #measured-channels
 def measured_channels(cfg:Config, # uses features
@@ -60,8 +75,9 @@ def _windows_in(span, cfg): return max(0, span.rows - cfg.seq_len - cfg.pred_len
 def series_spans(cfg:Config, # uses data, seq_len, percent
     n_rows:int # of a series
 )->dict:
-    "The `borders` of a series, cut to the rows that it has"
+    "The `borders` of a series, cut to the rows that it has; those of M4 go beyond, see `windows_of`"
     spans = borders(cfg, n_rows)
+    if cfg.data in M4: return spans
     if not _is_whole(spans, n_rows):   # fewer rows to train than a window reads
         last = min(spans['train'].stop, spans['fit'].stop)
         spans['train'] = Span(0, last)
@@ -85,6 +101,11 @@ def _check_rows(cfg, lengths, name):
         'Take a longer file, smaller seq_len and pred_len, or more percent')
 
 # %% ../nbs/03g_windows.ipynb #count-windows
+def _series_to_draw_from(cfg, lengths):
+    "Windows in an epoch of M4: one of each series that has some"
+    spans = [series_spans(cfg, n_rows)['train'] for n_rows in lengths]
+    return sum(_windows_in(s, cfg) > 0 for s in spans)
+
 def count_windows(cfg:Config, # uses data, features, seq_len, pred_len, percent, batch_size
     lengths, # rows in the file, or a list with the rows of each series
     n_channels:int, # columns that are forecast, or series
@@ -98,6 +119,7 @@ def count_windows(cfg:Config, # uses data, features, seq_len, pred_len, percent,
     for n_rows in lengths:
         spans = series_spans(cfg, n_rows)
         for s in SPLITS: n[s] += _windows_in(spans[s], cfg)*len(channels if s == 'train' else measured)
+    if cfg.data in M4: n['train'] = _series_to_draw_from(cfg, lengths)
     if n['train'] >= cfg.batch_size: return n
     raise TimeLLMError(f"{name} gives {n['train']} training windows, less than one batch of "
         f'batch_size={cfg.batch_size}: take a smaller batch or more rows')
@@ -107,13 +129,15 @@ class Windows:
     "The windows of one split, channel by channel: index batches in, `x` (B, seq_len) and `y` (B, pred_len) out"
     def __init__(self, channels:list, # scaled values, a tensor (rows,) for each channel
         seq_len:int, # rows the model reads
-        pred_len:int # rows to forecast
+        pred_len:int, # rows to forecast
+        one_each:bool=False # does an epoch take one window of each channel, drawn anew?
     ):
         self.seq_len = seq_len
+        self.one_each = one_each
         size = seq_len + pred_len
         rows = torch.tensor([len(c) for c in channels], dtype=torch.long)   # (channels,)
-        counts = (rows - size + 1).clamp(min=0)   # (channels,)
-        self.ends = counts.cumsum(0)   # (channels,), one after the last window of each
+        self.counts = counts = (rows - size + 1).clamp(min=0)   # (channels,)
+        self.ends = self.counts.cumsum(0)   # (channels,), one after the last window of each
         self.shift = (rows.cumsum(0) - rows) - (self.ends - counts)   # (channels,), from a window to its first value
         values = torch.cat([*channels, torch.zeros(size)])   # so that there is a view without any window, too
         self.view = values.unfold(0, size, 1)   # (values, window), no copy
@@ -125,6 +149,22 @@ class Windows:
     def __getitem__(self, i:torch.Tensor): # (B,) window numbers
         w = self.view[i + self.shift[self.channel(i)]]   # (B, seq_len + pred_len)
         return w[:, :self.seq_len], w[:, self.seq_len:]
+
+# %% ../nbs/03g_windows.ipynb #epoch
+@patch(as_prop=True)
+def per_epoch(self:Windows)->int:
+    "Windows that an epoch takes"
+    return int((self.counts > 0).sum()) if self.one_each else len(self)
+
+@patch
+def epoch(self:Windows, generator:torch.Generator)->torch.Tensor:
+    "The window numbers of an epoch in random order, (per_epoch,)"
+    order = torch.randperm(self.per_epoch, generator=generator)
+    if not self.one_each: return order
+    has_some = self.counts > 0
+    counts, ends = self.counts[has_some], self.ends[has_some]
+    share = torch.rand(len(counts), dtype=torch.float64, generator=generator)   # from 0 to 1, without 1
+    return (ends - counts + (share*counts).long())[order]
 
 # %% ../nbs/03g_windows.ipynb #data
 @dataclass
@@ -149,10 +189,17 @@ class Scale(NamedTuple):
     mean:np.ndarray # (channels,), float64
     std:np.ndarray # (channels,), float64
 
+def unscaled(n:int # channels
+)->Scale:
+    "The `Scale` that changes nothing"
+    return Scale(np.zeros(n), np.ones(n))
+
 def own_scale(table:Table, # a checked table
     cfg:Config # uses data, seq_len, percent
 )->Scale:
     "Mean and deviation of the training rows; `TimeLLMError` for values that make them meaningless"
+    n = len(table.series)
+    if cfg.data in M4: return unscaled(n)   # as published
     pairs = []
     for s in table.series:
         fit = series_spans(cfg, len(s.values))['fit']
@@ -180,20 +227,30 @@ def windows_of(scaled:list, # from `scaled_channels`
     cfg:Config, # uses features, seq_len, pred_len
     measured:bool=False # windows of the `measured_channels` alone; the others keep their place, and have none
 )->Windows:
-    "The windows within a span of each series"
+    "The windows within a span of each series, see `rows_in`"
     channels = []
     for series, span in zip(scaled, spans):
         numbers = range(len(series))
         taken = measured_channels(cfg, numbers) if measured else numbers
-        rows = {k: series[k][slice(*span)] for k in taken}
+        rows = {k: rows_in(series[k], span) for k in taken}
         channels += [rows.get(k, series[k][:0]) for k in numbers]
-    return Windows(channels, cfg.seq_len, cfg.pred_len)
+    return Windows(channels, cfg.seq_len, cfg.pred_len, one_each=cfg.data in M4 and not measured)
+
+def rows_in(values:torch.Tensor, # (..., rows)
+    span:Span # may begin before the first row, and end after the last one
+)->torch.Tensor: # (..., rows of the span)
+    "The rows of a span: before the first one zeros, after the last one NaN"
+    before, after = max(-span.start, 0), max(span.stop - values.shape[-1], 0)
+    inside = values[..., max(span.start, 0):span.stop]
+    if not before and not after: return inside
+    return F.pad(F.pad(inside, (before, 0)), (0, after), value=torch.nan)
 
 # %% ../nbs/03g_windows.ipynb #notes-of
 def notes_of(table:Table, # a checked table
     cfg:Config # uses data, features, seq_len, percent
 )->list:
     "All notes on a table: how it was read, and what is odd about its values"
+    if cfg.data in M4: return table.notes   # nothing is scaled, so nothing is odd for the scaler
     notes = []
     for s in table.series:
         odd = odd_values(s.values, series_spans(cfg, len(s.values))['fit'].stop)
@@ -227,7 +284,10 @@ def split_table(table:Table, # from `selected_table`
     scale = scale or own_scale(table, cfg)
     scaled = scaled_channels(table, scale)
     spans = [series_spans(cfg, n) for n in table.lengths]
-    def windows(split): return windows_of(scaled, [s[split] for s in spans], cfg, measured=split != 'train')
+    known = [c[:, :s['fit'].stop] for c, s in zip(scaled, spans)]   # training knows no later row
+    def windows(split):
+        is_train = split == 'train'
+        return windows_of(known if is_train else scaled, [s[split] for s in spans], cfg, measured=not is_train)
     splits = {s: windows(s) for s in SPLITS}
     return Data(**splits, columns=table.channels, mean=scale.mean, std=scale.std, table=table,
         sha256=content_sha256(table))
