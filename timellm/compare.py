@@ -565,7 +565,7 @@ class _Board:
         "Take what is kept, and what needs no training"
         for n, job in enumerate(self.jobs):
             if m := job.known(): self.measured[n] = m
-        if self.measured: self.write()
+        self.write()
     def comparison(self)->Comparison:
         by_name, longest = {}, max(c.seq_len for runs in self.configs.values() for c in runs)
         for n in sorted(self.measured):
@@ -577,7 +577,7 @@ class _Board:
         failed = [f'{self.jobs[n]} has failed: {why}' for n, why in self.failed.items()]
         return replace(c, failed=failed)
     def write(self):
-        if is_main_process(): _write(self.comparison(), self.cfg)
+        if self.measured and is_main_process(): _write(self.comparison(), self.cfg)
 
 # %% ../nbs/10c_compare.ipynb #board-takes
 @patch
@@ -657,6 +657,7 @@ def compare(cfg:Config, # the run; its own settings are the first variant
     _check_against(against)
     folder = check_project(cfg.project_dir)/'compare'/experiment_dir(cfg).name
     folder.mkdir(parents=True, exist_ok=True)
+    make_accelerator(cfg)   # several processes find each other
     texts = variants_text({name: variants[name] for name in configs})
     words = own_words(against=(against, AGAINST), seeds=(seeds, 3), workers=(workers, 1))
     if texts: words = ['--variants', *texts, *words]
