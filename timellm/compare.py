@@ -583,7 +583,7 @@ class _Board:
 @patch
 def time_left(self:_Board, at_once:int)->str: # workers
     "How much time is left, as far as it is known"
-    names = [self.jobs[n].name for n in self.left]
+    names = [self.jobs[n].name for n in self.left if n not in self.failed]
     if not names or any(name not in self.took for name in names): return ''
     seconds = sum(self.took[name] for name in names)/at_once
     return f', some {timedelta(seconds=round(seconds))} left'
@@ -592,14 +592,14 @@ def time_left(self:_Board, at_once:int)->str: # workers
 def take(self:_Board, n:int, outcome:Outcome, at_once:int):
     "Take in how a job has ended"
     m, why, seconds = outcome.value, outcome.failed, time.monotonic() - self.began[n]
+    name = self.jobs[n].name
+    self.took[name] = max(seconds, self.took.get(name, 0))
     if isinstance(m, _Failed): why = m
     if why:
         self.failed[n] = why.splitlines()[0]
         self.say(n, f' has failed: {why}')
     elif m:
-        name = self.jobs[n].name
         self.measured[n] = m
-        self.took[name] = max(seconds, self.took.get(name, 0))
         took = timedelta(seconds=round(seconds))
         self.say(n, f': MSE {m.errors[0].mean():.4f} after {took}{self.time_left(at_once)}')
     self.write()
