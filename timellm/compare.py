@@ -569,7 +569,7 @@ class _Board:
         "Take what is kept, and what needs no training"
         for n, job in enumerate(self.jobs):
             if m := job.known(): self.measured[n] = m
-        if self.measured: self.write()
+        self.write()
     def comparison(self)->Comparison:
         by_name, longest = {}, max(c.seq_len for runs in self.configs.values() for c in runs)
         for n in sorted(self.measured):
@@ -581,14 +581,14 @@ class _Board:
         failed = [f'{self.jobs[n]} has failed: {why}' for n, why in self.failed.items()]
         return replace(c, failed=failed)
     def write(self):
-        if is_main_process(): _write(self.comparison(), self.cfg)
+        if self.measured and is_main_process(): _write(self.comparison(), self.cfg)
 
 # %% ../nbs/10c_compare.ipynb #board-takes
 @patch
 def time_left(self:_Board, at_once:int # workers
 )->str:
     "How much time is left, as far as it is known"
-    names = [self.jobs[n].name for n in self.left]
+    names = [self.jobs[n].name for n in self.left if n not in self.failed]
     if not names or any(name not in self.took for name in names): return ''
     seconds = sum(self.took[name] for name in names)/at_once
     return f', some {timedelta(seconds=round(seconds))} left'
@@ -597,14 +597,14 @@ def time_left(self:_Board, at_once:int # workers
 def take(self:_Board, n:int, outcome:Outcome, at_once:int):
     "Take in how a job has ended"
     m, why, seconds = outcome.value, outcome.failed, time.monotonic() - self.began[n]
+    name = self.jobs[n].name
+    self.took[name] = max(seconds, self.took.get(name, 0))
     if isinstance(m, _Failed): why = m
     if why:
         self.failed[n] = why.splitlines()[0]
         self.say(n, f' has failed: {why}')
     elif m:
-        name = self.jobs[n].name
         self.measured[n] = m
-        self.took[name] = max(seconds, self.took.get(name, 0))
         took = timedelta(seconds=round(seconds))
         self.say(n, f': MSE {m.errors[0].mean():.4f} after {took}{self.time_left(at_once)}')
     self.write()
@@ -662,6 +662,7 @@ def compare(cfg:Config, # the run; its own settings are the first variant
     _check_against(against)
     folder = check_project(cfg.project_dir)/'compare'/experiment_dir(cfg).name
     folder.mkdir(parents=True, exist_ok=True)
+    make_accelerator(cfg)   # several processes find each other
     texts = variants_text({name: variants[name] for name in configs})
     words = own_words(against=(against, AGAINST), seeds=(seeds, 3), workers=(workers, 1))
     if texts: words = ['--variants', *texts, *words]

@@ -70,8 +70,9 @@ def _ends_on_sigterm():
 
 def _check_shared(place):
     "`TimeLLMError` on a machine that does not see the folder of the runs"
-    with suppress(OSError): os.chdir(place.here)   # relative paths mean the same as in the command
-    if os.getcwd() == place.here and Path(place.mark).exists(): return
+    with suppress(OSError):
+        os.chdir(place.here)   # relative paths mean the same as in the command
+        if Path(place.mark).exists(): return
     raise TimeLLMError(f'{socket.gethostname()} does not see {place.here} and {Path(place.mark).parent}: '
         'all machines need both as one shared folder, under the same path')
 
@@ -84,7 +85,7 @@ def _in_worker(place, function, *args):
             with _ends_on_sigterm(): return Outcome(function(*args))
     except KeyboardInterrupt: return Outcome(stopped=True)
     except (TimeLLMError, OSError) as e: return Outcome(failed=str(e))
-    except Exception: return Outcome(failed=traceback.format_exc())
+    except Exception as e: return Outcome(failed=f'{type(e).__name__}: {e}\n{traceback.format_exc()}')
 
 # %% ../nbs/10bb_workers.ipynb #pool
 def _outcome_of(future):
@@ -109,7 +110,9 @@ class _Pool:
     def outcome(self, future)->Outcome:
         "That of a future that is done"
         self.release(self.busy.pop(future), future.exception())
-        return _outcome_of(future)
+        outcome = _outcome_of(future)
+        if not outcome.stopped: return outcome
+        return outcome._replace(failed='somebody stopped its worker; what was trained is saved')
     def interrupted(self, signum, frame):
         if signum != signal.SIGINT and self.stopping: return   # all are saving already
         raise Interrupted(signum)
