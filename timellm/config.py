@@ -48,7 +48,7 @@ class Config:
 
     data:str='ETTh1' # ETTh1 ... ILI, M4-Yearly ... M4-Hourly, seattle (PyPI), custom (your CSV), synthetic (generated)
     root_path:str='' # folder of the CSV file; root_path and data_path empty: TIMELLM_DATA_DIR, cache, download
-    data_path:str='' # the CSV file, below root_path
+    data_path:str='' # the CSV or Parquet file, below root_path
     features:str='M' # M: each column from its own past; S: the target alone; MS: learns from all, forecasts the target
     target:str='' # column forecast under S and MS, put last under M and MS; empty: the file's last column
     id_column:str='' # of a long table: the column that names the series; empty: `unique_id`, if there is one
