@@ -229,6 +229,13 @@ def check_menu():
     wrong = [*(listed - there), *(there - listed)]
     if wrong: sys.exit(f'_quarto.yml: each notebook is to be in the sidebar once, which is not so for {wrong}')
 
+def check_first_cells():
+    "The first cell of a notebook is its title and subtitle: nbdev drops what else is in it"
+    for path in NBS.rglob('*.ipynb'):
+        lines = read_nb(path).cells[0].source.splitlines()[1:]
+        more = [line for line in lines if line and line[0] != '>']
+        if more: sys.exit(f'{path}: text after the subtitle needs a cell of its own')
+
 def is_test(cell):
     "Does a code cell only check something, and show nothing?"
     if cell['cell_type'] != 'code' or cell['outputs']: return False
@@ -270,6 +277,7 @@ def docs():
     from nbdev.quarto import refresh_quarto_yml
     from nbdev.serve import proc_nbs
     check_menu()
+    check_first_cells()
     refresh_quarto_yml()
     _build_modidx()
     with tempfile.TemporaryDirectory() as tmp:
