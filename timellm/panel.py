@@ -75,6 +75,9 @@ _CHINESE = {
     'auto: the newest that fits': 'auto：最新且匹配的检查点',
     'none: start fresh': 'none：从头开始',
     'fixed by the checkpoint': '随检查点锁定',
+    'import': '导入',
+    "the best and the newest step of another code's run": '其他代码训练中最好的和最新的检查点',
+    'the files are mine (opening them can run any program)': '这些文件是我自己的（打开它们可能执行任意程序）',
     'Save and stop': '保存并停止', 'Stopping ...': '正在停止……'}
 
 # %% ../nbs/11_panel.ipynb #translate
