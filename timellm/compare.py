@@ -161,14 +161,16 @@ class _Watch:
 
 OF_A_RUN = [*LOCKED, *LOCKED_BY_STEP, 'patience', 'llm_model', 'llm_path']
 
+_YOUNGER = dict(loss='MSE', min_delta=0)   # than some results, which know no other value
+
 def result_key(cfg:Config, # of a run
     names, # of settings
     sha256:str # of the data
 )->str:
     "What a result depends on, as text"
-    settings = {n: getattr(cfg, n) for n in names}
+    values = {n: getattr(cfg, n) for n in names}
+    settings = {n: v for n, v in values.items() if _YOUNGER.get(n, ...) != v}
     if cfg.features == 'MS': settings['target_alone'] = True   # older results are of all columns
-    if cfg.loss == 'MSE': settings.pop('loss', None)   # older results know no other
     return json.dumps(dict(settings, sha256=sha256))
 
 def _n_weights(model): return sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -559,6 +561,7 @@ class _Board:
     failed:dict=field(default_factory=dict) # why, by the number of the job
     began:dict=field(default_factory=dict) # when, by the number of the job
     took:dict=field(default_factory=dict) # seconds at most, by the name of the row
+    over:bool=False # a run had to end, as the time was up: no other one is begun
     @property
     def left(self)->list: # numbers of jobs
         return sorted({*range(len(self.jobs))} - {*self.measured})
@@ -607,6 +610,7 @@ def take(self:_Board, n:int, outcome:Outcome, at_once:int):
         self.measured[n] = m
         took = timedelta(seconds=round(seconds))
         self.say(n, f': MSE {m.errors[0].mean():.4f} after {took}{self.time_left(at_once)}')
+    else: self.over = True
     self.write()
 
 @patch
@@ -615,7 +619,7 @@ def run(self:_Board, workers:Workers):
     begun, left = time.monotonic(), self.left
     def begin(n):
         own = within_hours(self.jobs[n].cfg, self.cfg.max_hours, begun)
-        if not own: return None
+        if self.over or not own: return None
         self.began[n] = time.monotonic()
         self.say(n)
         return self.jobs[n]._replace(cfg=own, n=n)
@@ -637,8 +641,9 @@ def _nothing_text(board):
 
 def _do(board, workers, command): # that goes on
     "Look up, run, and say where it stands if it is left early"
-    board.look_up()
-    try: board.run(workers)
+    try:
+        board.look_up()
+        board.run(workers)
     except KeyboardInterrupt as e:
         done = f'{len(board.measured)} of {len(board.jobs)} are measured'
         if is_main_process(): print_line(stopped_text(e, done, command))

@@ -42,7 +42,8 @@ def args_notes(cfg:Config, args:dict # of the fork
     "A note on the settings that the fork's own `args` give otherwise; what is not set here is not compared"
     names = {*locked_settings(cfg.lradj), 'batch_size'} & args.keys()
     here = {n: getattr(cfg, n) for n in sorted(names)}
-    differing = [n for n, v in here.items() if v and args[n] != v]
+    if not cfg.batch_size: here.pop('batch_size', None)   # left to the machine
+    differing = [n for n, v in here.items() if v != '' and args[n] != v]
     if not differing: return []
     text = ', '.join(f'{n} {args[n]!r} (here {here[n]!r})' for n in differing)
     return [f'WARNING: its args are other settings: {text}. Take those that it was trained with']
@@ -118,7 +119,7 @@ def _another_id(): return dict(id=uuid.uuid4().hex)   # for a state whose conten
 
 def _tie(best, steps): # states; best: None if there is none; steps: the newest last
     "Make states one run, so that each names the best; what changes gets another id. Notes"
-    losses = [s['val_loss_min'] for s in steps]
+    losses = [s['val_loss_min'] for s in steps if not best or s['global_step'] >= best['global_step']]
     losses = [v for v in losses if v < math.inf]
     if not best: return [f'Its best validation loss {v:.6g} is left out: the file of that epoch is not here '
         '(import the checkpoint beside it as well)' for v in losses]
@@ -142,7 +143,10 @@ def _files(path):
     foreign = [f for f in find_in(path) if f.foreign]   # newest first
     best = [f.path for f in foreign if f.path.name == BEST]
     steps = [f.path for f in foreign if not f.best]
-    if not foreign: raise CheckpointError(f'{path} holds no checkpoint of other code: name a file')
+    if not best + steps:
+        there = f"; there is {', '.join(str(f.path) for f in foreign)}" if foreign else ''
+        raise CheckpointError(f'{path} holds no checkpoint of other code by its name ({BEST}, or a step folder): '
+            f'name a file{there}')
     return best + steps[:1]
 
 def _joined(found, files): # of the run's folder; to be imported

@@ -47,7 +47,7 @@ def _is_weights(state):
 def _wrong_values(known):
     "What in a foreign state cannot be used, in words"
     for k in _WHOLE:
-        if k in known and not str(known[k]).isdigit(): yield f'{k}={known[k]!r}'
+        if k in known and not (type(known[k]) is int and known[k] >= 0): yield f'{k}={known[k]!r}'
     if not isinstance(known.get('val_loss_min', 0), (int, float)): yield f"val_loss_min={known['val_loss_min']!r}"
     if not _is_weights(known['model']): yield 'model, which is no dict of names and tensors'
 

@@ -9,6 +9,7 @@ __all__ = ['MOST_MISSING', 'MODEL', 'ABOUT', 'SKIPPED', 'NOTES', 'PER_PART', 'Jo
 
 # %% ../nbs/10ba_many.ipynb #imports
 import hashlib, json, re, time
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from .evaluate import LoadedModel, check_step, is_far, load_model, prompt_notes
 from .folder import write_csv
 from .forecast import *
 from .intervals import LEVELS, read_levels
+from .machine import only_one, pick_backbone_dtype
 from .oddities import check_scale
 from .prompt import describe
 from .screen import progress_bar
@@ -200,6 +202,7 @@ def identity(job:Job, # what all have in common
     found['columns'] = list(table.keys)
     found |= dict(resample=cfg.resample, description=describe(cfg))
     found['precision'] = job.loaded.accelerator.mixed_precision   # auto is another one on another machine
+    found['backbone'] = str(pick_backbone_dtype(cfg))   # likewise
     found['date'] = 'the newest' if job.cutoff is None else str(job.cutoff)
     found |= dict(scale=job.scale, by=job.how.by, levels=list(job.how.levels))
     return found | dict(per_part=per_part)
@@ -260,11 +263,12 @@ def make_parts(job:Job, # what all have in common
 )->None:
     "Write the parts that are missing; `Stopped` at Ctrl-C"
     a = job.loaded.accelerator
-    missing = [p for p in parts if not read_about(p, key)]
+    missing = {p for p in parts if not read_about(p, key)}
     done = len(job.table) - sum(len(parts[p]) for p in missing)
     try:
         with Progress(done, len(job.table)) as progress:
-            for k, path in enumerate(missing):
+            for k, path in enumerate(parts):   # by its number, as processes may not see the same ones missing
+                if path not in missing: continue
                 done += len(parts[path])
                 if k % a.num_processes != a.process_index: continue
                 _make_part(job, path, parts[path], key)
@@ -318,11 +322,18 @@ def _collected(job, folder, parts, key):
 # %% ../nbs/10ba_many.ipynb #begin
 def _begin(job, folder, about): # about: from `identity`
     "Make the folder and say what it is for; the key of its parts"
+    a = job.loaded.accelerator
     check_folder(folder, about)
-    check_project(folder, setting='output (--output)')
-    if job.loaded.accelerator.is_main_process:
+    a.wait_for_everyone()   # before one of them writes what the others look for
+    if a.is_main_process:
         with open_whole(folder/ABOUT, 'w', encoding='utf-8') as f: json.dump(about, f, indent=1)
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+
+@contextmanager
+def _alone(folder, accelerator):
+    "No second command in a folder of parts"
+    refusal = f'another forecast writes into {folder}: wait for it, or name another folder (output, --output)'
+    with only_one(folder/'.forecast', refusal) if accelerator.is_main_process else nullcontext(): yield
 
 def _parts(folder, n, per_part): # series; series of a file
     "The numbers of the series by file"
@@ -355,10 +366,12 @@ def forecast_many(cfg:Config, # the run; of a checkpoint alone: `config_of`
     loaded = path if isinstance(path, LoadedModel) else load_model(cfg, path)
     table = long_table(loaded.cfg, df)
     job = _job(loaded, table, date, scale, levels, by)
-    key = _begin(job, folder, identity(job, per_part))
-    parts = _parts(folder, len(table), per_part)
-    make_parts(job, parts, key)
-    made = _collected(job, folder, parts, key)
+    check_project(folder, setting='output (--output)')
+    with _alone(folder, loaded.accelerator):
+        key = _begin(job, folder, identity(job, per_part))
+        parts = _parts(folder, len(table), per_part)
+        make_parts(job, parts, key)
+        made = _collected(job, folder, parts, key)
     if made.n_forecast: return made
     name, why = made.skipped.iloc[0]
     raise TimeLLMError(f'none of the {len(table):,} series of {table.name} can be forecast '

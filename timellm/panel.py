@@ -381,7 +381,7 @@ _OF_THE_TABLE = [*GROUPS['Data'].split(), 'seq_len', 'pred_len']   # what a `Sha
 def file_stamp(cfg:Config # uses data, root_path, data_path
 )->tuple:
     "Size and time of the file that the data is in; nothing where there is none"
-    if cfg.data == 'synthetic': return ()
+    if cfg.data == 'synthetic' or cfg.data in M4_HORIZONS: return ()   # no single file
     with suppress(TimeLLMError, OSError):
         file = find_csv(cfg, download=False).stat()
         return file.st_size, file.st_mtime_ns

@@ -311,7 +311,9 @@ def _time_text(cfg, p, device):
     took = times(cfg, steps, measured, device)
     if not took: return ''
     step = f'{took.step:.2f}' if took.step < 10 else f'{took.step:,.0f}'
-    in_all = cfg.train_epochs*(took.epoch + cfg.val_per_epoch*took.measuring)
+    tests = -(-cfg.train_epochs//cfg.test_every) if cfg.test_every > 0 else 1 + cfg.test_every   # 0: one, -1: none
+    testing = tests*took.measuring*p.test/p.val
+    in_all = cfg.train_epochs*(took.epoch + cfg.val_per_epoch*took.measuring) + testing
     parts = (f'{step} s a step, {_span(took.epoch)} an epoch, {_span(took.measuring)} for a validation, '
         f'at most {_span(in_all)} in all')
     return f'some {parts}' if device.kind == 'cpu' else f'an estimate: {parts}'

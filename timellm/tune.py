@@ -211,6 +211,7 @@ class _Search:
     trials:int # in all
     under_way:list=field(default_factory=list) # a `_Try` each
     waiting:list=field(default_factory=list) # for one that is under way with the same settings
+    over:bool=False # a run had to end, as the time was up: no other one is begun
     @property
     def n_begun(self)->int:
         n_open = len(self.under_way) + len(self.waiting)
@@ -236,7 +237,7 @@ def _end(s, one, outcome, is_new=True): # is_new: it was trained, rather than kn
 
 def _tries(s, hours, begun):
     "What is to be trained, one `_Try` after the other, until there are enough or the time is up"
-    while s.n_begun < s.trials:
+    while s.n_begun < s.trials and not s.over:
         own = within_hours(s.cfg, hours, begun)
         if not own: return
         one = _draw(s, own)
@@ -255,7 +256,9 @@ def _take(s, one, outcome): # outcome: of the worker
     s.under_way = [o for o in s.under_way if o.n != one.n]
     same = [o for o in s.waiting if o.settings == one.settings]
     s.waiting = [o for o in s.waiting if o not in same]
-    if not ended: return   # the time is up
+    if not ended:
+        s.over = True
+        return
     _end(s, one, ended)
     for other in same: _end(s, other, ended, is_new=False)
 

@@ -84,7 +84,7 @@ def _in_worker(place, function, *args):
         with open(os.devnull, 'w') as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
             with _ends_on_sigterm(): return Outcome(function(*args))
     except KeyboardInterrupt: return Outcome(stopped=True)
-    except (TimeLLMError, OSError) as e: return Outcome(failed=str(e))
+    except (TimeLLMError, OSError) as e: return Outcome(failed=str(e) or type(e).__name__)
     except Exception as e: return Outcome(failed=f'{type(e).__name__}: {e}\n{traceback.format_exc()}')
 
 # %% ../nbs/10bb_workers.ipynb #pool
@@ -92,8 +92,12 @@ def _outcome_of(future):
     "The `Outcome` of a future that is done, also where its process has gone"
     error = future.exception()
     if not error: return future.result()
-    return Outcome(failed=f'its worker has gone ({type(error).__name__}: {error})', crashed=True)
+    text = f'({type(error).__name__}: {error})'
+    if isinstance(error, BrokenExecutor) or type(error).__module__.startswith('ray.'):
+        return Outcome(failed=f'its worker has gone {text}', crashed=True)
+    return Outcome(failed=f'it could not be sent to a worker {text}')
 
+# %% ../nbs/10bb_workers.ipynb #pool-class
 class _Pool:
     "Workers; those that still work when it is left stop and save"
     def __init__(self, n, threads, folder): # workers; threads of each; where the mark lies
@@ -220,6 +224,7 @@ def _check_ray(folder):
         raise TimeLLMError(f'{folder} lies on Google Drive, which is no folder that several machines can share: '
             'for workers=ray:NUMBER set project_dir to a shared disk')
 
+# %% ../nbs/10bb_workers.ipynb #on-ray-class
 class _OnRay(_Pool):
     "A Ray cluster"
     def __init__(self, n, folder):
@@ -229,7 +234,10 @@ class _OnRay(_Pool):
         self.ray, self.is_ours = ray, not ray.is_initialized()
         if self.is_ours: ray.init(log_to_driver=False, logging_level='ERROR')
         machines = [m['Resources'] for m in ray.nodes() if m['Alive']]
-        share = _share(machines, n)
+        try: share = _share(machines, n)
+        except TimeLLMError:
+            self.close()
+            raise
         super().__init__(n, share['num_cpus'], folder)
         self.task = ray.remote(_in_worker).options(max_retries=0, **share)
         print(f'{n} runs at once on a Ray cluster of {len(machines)} machine(s), each with {share}', flush=True)
