@@ -331,8 +331,8 @@ def predict(loaded:LoadedModel, # a checkpoint
 
 def _pooled_note(pooled, n): # channels; of how many
     if not pooled: return []
-    return [f'{len(pooled)} of {n} channels were not in the training, or had too few validation '
-        f'windows (the first: {pooled[0]!r}): their intervals are those of all channels together']
+    return [f'{len(pooled)} of {n} channels (the first: {pooled[0]!r}) share the intervals of all channels together: '
+        'they have too few validation windows of their own, or were not in the training']
 
 # %% ../nbs/10b_forecast.ipynb #naive-before
 def _season(table, inputs, scale, cfg):

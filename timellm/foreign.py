@@ -117,10 +117,14 @@ def _is_same_best(best, step):
 
 def _another_id(): return dict(id=uuid.uuid4().hex)   # for a state whose content changes
 
+def _losses(best, steps):
+    "Losses of the best that steps know, of a given best those after it"
+    after = [s['val_loss_min'] for s in steps if not best or s['global_step'] >= best['global_step']]
+    return [v for v in after if v < math.inf]
+
 def _tie(best, steps): # states; best: None if there is none; steps: the newest last
     "Make states one run, so that each names the best; what changes gets another id. Notes"
-    losses = [s['val_loss_min'] for s in steps if not best or s['global_step'] >= best['global_step']]
-    losses = [v for v in losses if v < math.inf]
+    losses = _losses(best, steps)
     if not best: return [f'Its best validation loss {v:.6g} is left out: the file of that epoch is not here '
         '(import the checkpoint beside it as well)' for v in losses]
     if best['val_loss_min'] == math.inf and losses: best |= dict(_another_id(), val_loss_min=losses[-1])
@@ -183,6 +187,15 @@ def _move_originals(s, files, names): # names of the files to be written
     return [f'Moved the originals to {moved}'] if moved else []
 
 # %% ../nbs/08d_foreign.ipynb #bring-in
+def _told_by(best, steps): return best['val_loss_min'] < math.inf or _losses(best, steps)   # is its loss known?
+
+def _measure_best(trainer, best):
+    "Validate a best whose loss no file tells: what training finds next is compared with it. A note"
+    trainer.load_state_dict(best, BEST)
+    loss = trainer.measure('val')[trainer.cfg.loss.lower()]
+    best |= dict(_another_id(), val_loss_min=float(loss))
+    return f'Its validation {trainer.cfg.loss}, which no file tells, is measured: {loss:.6g}'
+
 def _as_one_run(s, read, told): # session; {path: from `read_foreign`}; what the user says
     "{name of the file: state} of a folder with what is imported, the newest step last; notes"
     joined = _joined(s.folder.find(), list(read))
@@ -197,6 +210,7 @@ def _as_one_run(s, read, told): # session; {path: from `read_foreign`}; what the
     best = next((state for is_best, state in files if is_best), None)
     steps = [state for is_best, state in files if not is_best]
     steps.sort(key=lambda state: state['global_step'])
+    if best and not _told_by(best, steps): notes.append(_measure_best(s.trainer, best))
     notes += _tie(best, steps)
     named = {BEST: best} if best else {}
     return named | {step_file(state['global_step']): state for state in steps}, notes

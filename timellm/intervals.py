@@ -36,8 +36,8 @@ def read_levels(level # numbers, or text with commas or spaces between them; emp
     if isinstance(level, (int, float)): level = [level]
     try: levels = sorted({float(v) for v in level or ()})
     except (TypeError, ValueError): levels = [0.]
-    if all(0 < v < 100 for v in levels): return tuple(levels)
-    raise ConfigError([f'level={level!r}: percentages above 0 and below 100 are needed, like 80,95, or none'])
+    if all(1 <= v < 100 for v in levels): return tuple(levels)
+    raise ConfigError([f'level={level!r}: percentages from 1 to below 100 are needed, like 80,95, or none'])
 
 # %% ../nbs/09a_intervals.ipynb #thinned
 FEWEST = 100   # windows of a channel for intervals of its own
@@ -213,8 +213,8 @@ def shares_text(pairs:list # from `Calibration.made_by`
 def interval_note(c:Calibration)->str:
     "Why there is no interval, or that not every window was taken; else nothing"
     if not c.quantiles:
-        return (f'no interval: the validation split has {max(c.windows, default=0):,} windows of a channel, '
-            f'{FEWEST} are needed')
+        return (f'no interval: the validation split has {sum(c.windows):,} windows, at most '
+            f'{max(c.windows, default=0):,} of a channel; {FEWEST} are needed of one, or in all of a long table')
     if not c.thinned: return ''
     return f'the intervals come from {sum(c.windows):,} of the {sum(c.of):,} validation windows, evenly spread'
 

@@ -416,6 +416,12 @@ def check_best(self:Session):
     self.save_all()
 
 # %% ../nbs/08c_session.ipynb #fit
+def _more_text(p): # `Progress`
+    "Where the last of several validations was clearly the best, that more epochs may help; else nothing"
+    losses = [row['val_mse'] for row in p.history]
+    if p.counter or len(losses) < 2 or losses[-1] > .98*losses[-2]: return ''
+    return '. The last validation was the best so far, by more than 2 %: with more train_epochs it may fall further'
+
 @patch
 def fit(self:Session)->Progress:
     "Train until the run is finished or `max_hours` are over; `Interrupted` after saving if it is stopped before"
@@ -428,7 +434,7 @@ def fit(self:Session)->Progress:
         best = 'no best checkpoint'
         reached = f'best validation {self.cfg.loss} {p.val_loss_min:.6f}'
         if p.best: best = f"{reached} at step {p.best['step']}: {self.folder.home/BEST}"
-        self.say(f'Finished: {p.finished(self.cfg)}; {best}')
+        self.say(f'Finished: {p.finished(self.cfg)}; {best}{_more_text(p)}')
     return p
 
 # %% ../nbs/08c_session.ipynb #after-out-of-memory

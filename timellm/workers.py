@@ -147,7 +147,8 @@ def stop_all(self:_Pool):
         for worker in self.busy.values(): self.kill(worker)
         raise KeyboardInterrupt from None   # not `Interrupted`: nothing was saved
     for outcome in map(_outcome_of, self.busy):
-        if outcome.crashed: print_line('A worker has ended without a word: its run goes on from its last save')
+        if outcome.crashed: print_line('A worker ended before it could save (it had just begun, or was killed): '
+            'its run goes on from its last save')
         elif outcome.failed: print_line(f'WARNING: {outcome.failed}')
 
 # %% ../nbs/10bb_workers.ipynb #a-process
@@ -164,12 +165,22 @@ def _begin(gpu): # its name for CUDA; empty: none
     if gpu: os.environ['CUDA_VISIBLE_DEVICES'] = gpu
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
+@contextmanager
+def _without_ctrl_c():
+    "What is started meanwhile never gets the terminal's Ctrl-C; one that comes meanwhile reaches this process after it"
+    if not hasattr(signal, 'pthread_sigmask'):
+        yield
+        return
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})   # handed down to the new process
+    try: yield
+    finally: signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
 class _Process:
     "A process that waits for work"
     def __init__(self, gpu):
         self.gpu = gpu
         self.executor = ProcessPoolExecutor(1, get_context('spawn'), _begin, (gpu,))
-        self.pid = self.executor.submit(os.getpid)   # starts it
+        with _without_ctrl_c(): self.pid = self.executor.submit(os.getpid)   # starts it
     def send(self, signum):
         with suppress(BrokenExecutor, ProcessLookupError): os.kill(self.pid.result(), signum)
 
