@@ -232,7 +232,8 @@ def check_menu():
 def check_first_cells():
     "The first cell of a notebook is its title and subtitle: nbdev drops what else is in it"
     for path in NBS.rglob('*.ipynb'):
-        lines = read_nb(path).cells[0].source.splitlines()[1:]
+        shown = re.sub('(?s)<!--.*?-->', '', read_nb(path).cells[0].source)
+        lines = shown.splitlines()[1:]
         more = [line for line in lines if line and line[0] != '>']
         if more: sys.exit(f'{path}: text after the subtitle needs a cell of its own')
 
