@@ -129,7 +129,7 @@ class _KV(NamedTuple):
 
 class _Keys:
     "Keys and values of the parts before this one; collects this part's own in `kept`"
-    def __init__(self, before, # list of {layer: _KV}, one for each part
+    def __init__(self, before, # list of {layer: _KV}, one for each part; emptied on the way
         qpos, # positions of queries (B or 1, Q)
         kpos, # positions of keys (B or 1, K), those of `before` included
         last=None, # layer after whose keys the pass may end; None: all layers to their end
@@ -139,6 +139,9 @@ class _Keys:
         self.repeats = repeats
         self.mask = (kpos[:, None] <= qpos[:, :, None])[:, None]   # (B, 1, Q, K)
         self.kept = {}   # {layer: _KV}
+    def take(self, layer):
+        "What the parts before left in a layer, which asks once"
+        return [part.pop(layer) for part in self.before]
 
 # %% ../nbs/05_backbone.ipynb #attend
 class _NoFastPass(Exception): "This model, or this transformers, has no fast pass; the message says why"
@@ -157,8 +160,9 @@ def _attend(module, q, k, v, mask, scaling=None, keys=None,
     layer = module.layer_idx
     keys.kept[layer] = _KV(k, v)
     if layer == keys.last: raise _KeysComplete
-    k = _join([part[layer].k for part in keys.before], k)   # (B, key heads, K, D)
-    v = _join([part[layer].v for part in keys.before], v)   # (B, key heads, K, D)
+    earlier = keys.take(layer)
+    k = _join([part.k for part in earlier], k)   # (B, key heads, K, D)
+    v = _join([part.v for part in earlier], v)   # (B, key heads, K, D)
     group = q.shape[1]//k.shape[1]   # query heads that share a key head
     if group > 1 and keys.repeats: k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
     how = dict(scale=scaling, enable_gqa=group > 1 and not keys.repeats)
@@ -196,7 +200,7 @@ def _positions(ids): return torch.arange(ids.shape[-1], device=ids.device)[None]
 
 @patch
 def _common_keys(self:Backbone, device):
-    "Keys and values {layer: _KV} of the common tokens, made once for a device and precision"
+    "Keys and values {layer: _KV} of the common tokens, made once for a device and precision; for one pass"
     autocast = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type)
     made_for = device, autocast, self.common.tolist()
     if self._kept.made_for != made_for:
@@ -204,7 +208,7 @@ def _common_keys(self:Backbone, device):
         at = _positions(ids)   # (1, C)
         keys = self._through(self._words(ids)[None], [], at, at, keys_only=True)
         self._kept = _Kept(made_for, keys)
-    return self._kept.keys
+    return dict(self._kept.keys)
 
 # %% ../nbs/05_backbone.ipynb #own-keys
 @patch
@@ -227,10 +231,10 @@ def fast_pass(self:Backbone, ids, mask, patches, alike=None):   # (B, L), (B, L)
     "As `plain_pass`: common tokens once, the rest of the prompt without gradient, the patches with gradient"
     L, P = ids.shape[1], patches.shape[1]
     C = self.begin_alike(ids, mask) if alike is None else alike
-    before = []
+    def common(): return [self._common_keys(ids.device)] if C else []
     with torch.no_grad():
-        if C: before.append(self._common_keys(ids.device))
-        if L > C: before.append(self._own_keys(ids, C, before))
+        own = [self._own_keys(ids, C, common())] if L > C else []
+        before = common() + own
     patches_at = mask.sum(1, keepdim=True) + torch.arange(P, device=ids.device)   # (B, P): right after the real tokens
     prompt_at = torch.where(mask.bool(), _positions(ids), _FILLING)   # (B, L)
     keys_at = torch.cat([prompt_at, patches_at], 1)   # (B, L + P)

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['WHOLE', 'pick_precision', 'Held', 'device_kind', 'pick_backbone_dtype', 'env_number', 'n_processes', 'check_gpu',
-           'make_accelerator', 'least_flops', 'matmul_rate', 'Memory', 'memory', 'memory_text', 'gpu_busy',
-           'usage_text', 'OutOfMemory', 'is_out_of_memory', 'of_the_device', 'within_memory', 'lock_here', 'only_one',
-           'gpu_name', 'machine_text']
+           'make_accelerator', 'least_flops', 'matmul_rate', 'keep_freed_memory', 'Memory', 'memory', 'memory_text',
+           'gpu_busy', 'usage_text', 'OutOfMemory', 'is_out_of_memory', 'of_the_device', 'within_memory', 'lock_here',
+           'only_one', 'gpu_name', 'machine_text']
 
 # %% ../nbs/02b_machine.ipynb #imports
-import hashlib, os, psutil, socket, subprocess, time, torch, traceback
+import ctypes, hashlib, os, psutil, socket, subprocess, sys, time, torch, traceback
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -137,6 +137,19 @@ def matmul_rate(device='cpu', # where to measure
         (a @ a).sum().item()   # waits for the device
         return time.perf_counter() - t
     return 2*n**3/min(seconds() for _ in range(6))
+
+# %% ../nbs/02b_machine.ipynb #keep-freed-memory
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1   # parameters of mallopt, see its manual page
+
+def keep_freed_memory(keep:bool # until it is called again; False: give back what is free now, too
+):
+    "Whether this process keeps freed memory for itself; only the allocator of most Linux systems can be asked"
+    if sys.platform != 'linux': return
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, 'malloc_trim'): return
+    libc.mallopt(_MMAP_THRESHOLD, 2**30 if keep else 2**25)   # bytes of a block that is given back at once
+    libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1 if keep else 2**26)   # bytes that may lie free
+    if not keep: libc.malloc_trim(0)
 
 # %% ../nbs/02b_machine.ipynb #memory
 class Memory(NamedTuple):

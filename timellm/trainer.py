@@ -254,6 +254,7 @@ def release(self:Trainer):
     "Let go of model and optimizer: a notebook's last traceback holds the trainer, and the next run needs the memory"
     held = self.model, self.optimizer, self.schedule
     self.model, self.optimizer, self.schedule = self.accelerator.free_memory(*held)
+    keep_freed_memory(False)
 
 # %% ../nbs/08_trainer.ipynb #check-prompts
 def check_prompts(cfg:Config, # uses prompt, description, data, seq_len, pred_len, patch_len, stride
@@ -641,7 +642,9 @@ def train_part(self:Trainer):
 def fit(self:Trainer)->Progress:
     "Train until the run is finished; `Stop` if it is stopped before"
     self.model.train()
-    if self.accelerator.device.type == 'cuda': torch.cuda.reset_peak_memory_stats()   # of an earlier run
+    kind = self.accelerator.device.type
+    if kind == 'cuda': torch.cuda.reset_peak_memory_stats()   # of an earlier run
+    keep_freed_memory(kind == 'cpu')
     while not self.progress.finished(self.cfg):
         self.train_part()
         self.end_part()
