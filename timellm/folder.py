@@ -300,7 +300,8 @@ def _no_file(folder):
 
 def _runs_text(folder, most=3): # checkpoints of a project
     "The newest runs of a project"
-    runs = sorted(filter(Path.is_dir, folder.glob('*')), key=lambda p: p.stat().st_mtime, reverse=True)
+    runs = [p for p in folder.glob('[!.]*') if p.is_dir()]
+    runs.sort(key=lambda p: p.stat().st_mtime, reverse=True)
     if not runs: return f'{folder} holds no run yet: train first, or give the path of a checkpoint'
     names = ', '.join(map(str, runs[:most]))
     if len(runs) > most: names += f', and {len(runs) - most} older ones'
