@@ -168,14 +168,15 @@ def _measured_text(cfg, split, since):
 def _no_window(table, cfg, split, since): # as `_spans`
     "The error where no window can be measured: what was asked for, what there is, what is accepted"
     window, n = cfg.seq_len + cfg.pred_len, max(table.lengths)
-    text = (f'{table.name} has no window to measure: {_measured_text(cfg, split, since)}. A window takes {window} rows '
-        f'(seq_len={cfg.seq_len}, pred_len={cfg.pred_len})')
+    size = f'A window takes {window} rows (seq_len={cfg.seq_len}, pred_len={cfg.pred_len})'
+    text = f'{table.name} has no window to measure: {_measured_text(cfg, split, since)}. {size}'
     if n < window: return TimeLLMError(f'{text}, and the longest series has {n}: take a longer table')
     if not since:
         rows = series_spans(cfg, n)[split].rows
         return TimeLLMError(f'{text}, and this split has {rows} of {n}: split=all (--split all) measures all rows')
-    dates = [s.calendar.dates for s in table.series if len(s.calendar.dates) >= window]
-    last, latest = max(d[-1] for d in dates), max(d[-cfg.pred_len] for d in dates)
+    dates = [s.calendar.dates for s in table.series if len(s.values) >= window]
+    last = max(d[-1] for d in dates)
+    latest = max(d[-cfg.pred_len] for d in dates)
     return TimeLLMError(f'{text}, all of pred_len since that date. The last row is {last}: '
         f'take since (--since) up to {latest}')
 
