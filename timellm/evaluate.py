@@ -165,6 +165,21 @@ def _measured_text(cfg, split, since):
     if since: return f'windows that forecast rows since {since}'
     return 'all windows' if split == 'all' else f'{split} split'
 
+def _no_window(table, cfg, split, since): # as `_spans`
+    "The error where no window can be measured: what was asked for, what there is, what is accepted"
+    window, n = cfg.seq_len + cfg.pred_len, max(table.lengths)
+    size = f'A window takes {window} rows (seq_len={cfg.seq_len}, pred_len={cfg.pred_len})'
+    text = f'{table.name} has no window to measure: {_measured_text(cfg, split, since)}. {size}'
+    if n < window: return TimeLLMError(f'{text}, and the longest series has {n}: take a longer table')
+    if not since:
+        rows = series_spans(cfg, n)[split].rows
+        return TimeLLMError(f'{text}, and this split has {rows} of {n}: split=all (--split all) measures all rows')
+    dates = [s.calendar.dates for s in table.series if len(s.values) >= window]
+    last = max(d[-1] for d in dates)
+    latest = max(d[-cfg.pred_len] for d in dates)
+    return TimeLLMError(f'{text}, all of pred_len since that date. The last row is {last}: '
+        f'take since (--since) up to {latest}')
+
 # %% ../nbs/09b_evaluate.ipynb #as-trained
 def _as_trained(cfg, loaded):
     "The config with the checkpoint's `percent`; `ConfigError` for an `eval_stride` that would not be honoured"
@@ -251,8 +266,7 @@ def _measurement(cfg, path, df, split, since, scale): # as `evaluate`
     if kin != OTHER and not is_asked_for: notes += _seen_note(table, known, spans, cfg)
     notes += more
     if len(windows): return _Measurement(loaded, cfg, table, kin, split, scale, windows, notes)
-    size, what = f'{cfg.seq_len} + {cfg.pred_len}', _measured_text(cfg, split, since)
-    raise TimeLLMError(f'{table.name} has no window of {size} rows: {what}')
+    raise _no_window(table, cfg, split, since)
 
 # %% ../nbs/09b_evaluate.ipynb #own-data
 _OF_SPLITS = 'data', 'data_path', 'root_path', 'percent', 'seed'
@@ -536,8 +550,11 @@ def table_text(table:pd.DataFrame # from `evaluate`
 )->str:
     "The table and the verdict as lines of text; errors are on scaled values, but those of M4"
     if 'owa' in table: return owa_text(table)
-    head = f"{'forecast':28}{'MSE':>10}{'MAE':>10}{'windows':>10}{'published MSE':>16}{'MAE':>10}{'windows':>10}"
-    note = 'Errors are on scaled values; published: the last partial batch is dropped, as in published tables'
+    head = f"{'forecast':28}{'MSE':>10}{'MAE':>10}{'windows':>10}"
+    note = 'Errors are on scaled values'
+    if 'published_mse' in table:
+        head += f"{'published MSE':>16}{'MAE':>10}{'windows':>10}"
+        note += '; published: the last partial batch is dropped, as in published tables'
     rows = [_line(r) for r in all_windows(table).to_dict('records')]
     lines = [head, *rows, note, *_interval_text(table), *_series_text(table), f'Verdict: {verdict(table)}']
     return '\n'.join(lines)

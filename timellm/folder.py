@@ -298,13 +298,23 @@ def _no_file(folder):
     return CheckpointError(f'{folder} holds neither checkpoint.pt nor checkpoint '
         f'(the best, written after an epoch), nor {WEIGHTS}{hint}')
 
+def _runs_text(folder, most=3): # checkpoints of a project
+    "The newest runs of a project"
+    runs = [p for p in folder.glob('[!.]*') if p.is_dir()]
+    runs.sort(key=lambda p: p.stat().st_mtime, reverse=True)
+    if not runs: return f'{folder} holds no run yet: train first, or give the path of a checkpoint'
+    names = ', '.join(map(str, runs[:most]))
+    if len(runs) > most: names += f', and {len(runs) - most} older ones'
+    return f'Runs there, the newest first: {names}. Take one of them'
+
 def _not_there(path, bases):
-    "The error for a path that leads nowhere: where it was looked for, and what the experiment has"
+    "The error for a path that leads nowhere: where it was looked for, and what is there"
     experiment = bases[-1]
     paths = [f.path for f in find_checkpoints(experiment)]
     names = [str(p.relative_to(experiment) if p.is_relative_to(experiment) else p) for p in paths]
+    if not paths: bases = bases[:-1]   # an experiment without any says nothing about the path
     looked = ', '.join(str(b.absolute()) for b in bases)
-    hint = 'The last of these, the experiment, has none yet: train first, or give the path of another'
+    hint = _runs_text(experiment.parent)
     if names: hint = f"In the last of these there are: {', '.join(names)}. Take one of them, auto, or none"
     return CheckpointError(f"no checkpoint at '{path}', looked for below {looked}. {hint}")
 

@@ -234,7 +234,7 @@ def footprint(cfg:Config, # the run
 
 # %% ../nbs/06a_footprint.ipynb #device
 _OWN = dict(cpu=350_000_000, cuda=500_000_000)   # bytes that are not counted
-_GAPS = dict(cpu=1.2, cuda=1.1)   # times what is counted
+_GAPS = dict(cpu=1.3, cuda=1.1)   # times what is counted
 
 def needed(f:Footprint, n:int, # windows of a batch
     kind:str # cpu or cuda

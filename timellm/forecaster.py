@@ -7,6 +7,7 @@ __all__ = ['Forecaster']
 
 # %% ../nbs/10d_forecaster.ipynb #imports
 import re
+from bisect import bisect_left
 from contextlib import redirect_stdout, suppress
 from dataclasses import replace
 from functools import partial
@@ -26,6 +27,7 @@ from .many import MODEL, ManyForecasts, forecast_many
 from .picture import Picture
 from .session import train
 from .table import ID_NAME, IN_MEMORY, content_sha256, selected_table
+from .windows import count_windows
 from .workers import at_least_one
 
 # %% ../nbs/10d_forecaster.ipynb #forecaster-class
@@ -159,9 +161,27 @@ def plot(self:Forecaster, df:pd.DataFrame=None, # as for `predict`
     "A picture of the forecast, after the rows before it"
     return self._forecast(df, level).plot(most)
 
+# %% ../nbs/10d_forecaster.ipynb #cut-offs
+def _check_cut_offs(cfg, table, n, step, h): # as `cross_validation`
+    "`TimeLLMError` where the rows before the first of n cut-offs are too few to train on"
+    def is_too_many(n):
+        rest = [k - h - step*(n - 1) for k in table.lengths]
+        rest = [k for k in rest if k >= 2]
+        if not rest: return True
+        try: count_windows(cfg, rest, len(rest)*len(table.longest.channels))
+        except TimeLLMError: return True
+        return False
+    if not is_too_many(n): return
+    most = bisect_left(range(1, n + 1), True, key=is_too_many)
+    held_out, rows = h + step*(n - 1), max(table.lengths)
+    accepted = f'Take n_windows up to {most}, or' if most else 'No n_windows will do. Take more rows, or'
+    asked = f'the cross-validation (n_windows={n}, step_size={step}, h={h})'
+    raise TimeLLMError(f'{table.name}: {asked} holds out the last {held_out} of {rows} rows, and the rest is too few '
+        f'to train on with seq_len={cfg.seq_len}, pred_len={cfg.pred_len}. {accepted} a smaller step_size or h')
+
 # %% ../nbs/10d_forecaster.ipynb #cut
 def _without_last(table, rows):
-    "The table without the last rows of each series, a note on those too short for that; `TimeLLMError` if all are"
+    "The table without the last rows of each series, and a note on those too short for that"
     def cut(s):
         values = s.values.iloc[:-rows]
         calendar = replace(s.calendar, dates=s.calendar.dates[:-rows])
@@ -172,9 +192,7 @@ def _without_last(table, rows):
     if short:
         notes.append(f'{len(short)} of {len(table.series)} series have too few rows before the cut-off '
             f'and are left out (the first: {short[0]!r})')
-    if kept: return table._replace(series=kept, notes=notes)
-    raise TimeLLMError(f'{table.name} has {max(table.lengths)} rows in its longest series, and the cross-validation '
-        f'holds out the last {rows}: take fewer n_windows, a smaller step_size or h')
+    return table._replace(series=kept, notes=notes)
 
 @patch
 def _trained_until(self:Forecaster, table # that ends at a cut-off
@@ -243,6 +261,7 @@ def cross_validation(self:Forecaster, df:pd.DataFrame=None, # long or wide; None
     h = self._horizon(h)
     n, step = at_least_one('n_windows', n_windows), at_least_one('step_size', step_size)
     table = selected_table(self.cfg, self._given(df))
+    _check_cut_offs(self.cfg, table, n, step, h)
     loaded, windows, said = None, [], set()
     for held_out in range(h + step*(n - 1), h - 1, -step):
         known = _without_last(table, held_out)

@@ -224,7 +224,7 @@ def _floats(raw, column):
     found = raw.frame[column]
     return _as_numbers(_without_text(found) if raw.text_at else found)
 
-def _read_numbers(raw, columns, date_column):
+def _read_numbers(raw, columns, date_column, ids=()): # ids: (rows,) of a long table
     "These columns as float64"
     values = {c: _floats(raw, c) for c in columns}
     numbers = pd.DataFrame(values, columns=columns)
@@ -232,9 +232,14 @@ def _read_numbers(raw, columns, date_column):
     if not bad.any(): return numbers
     i, j = (int(k) for k in np.argwhere(bad)[0])
     what = _what_is_wrong(raw, i, raw.frame[columns[j]])
-    date = _short(raw.cell(i, date_column))
-    raise TimeLLMError(f'{raw.name}, {raw.where(i)}, date {date}, column {columns[j]!r}: {what} '
-        f'(such values in this table: {int(bad.sum())}). Fill them, or leave out the rows or the column')
+    at = f'date {_short(raw.cell(i, date_column))}, column {columns[j]!r}'
+    count, part = f'in this table: {int(bad.sum())}', 'column'
+    if len(ids):
+        rows = bad.any(1)
+        at, part = f'series {ids.iloc[i]!r}, {at}', 'series'
+        count = f'of this series: {int(rows[ids == ids.iloc[i]].sum())}, {count}, of {ids[rows].nunique()} series'
+    raise TimeLLMError(f'{raw.name}, {raw.where(i)}, {at}: {what} '
+        f'(such values {count}). Fill them, or leave out the rows or the {part}')
 
 # %% ../nbs/03e_table.ipynb #check-rising
 def _id_like(raw, keys):
@@ -358,7 +363,7 @@ def _long(raw, dates, keys, cfg): # keys: columns with id, date and value
     "The `Table` of a long table"
     id_column, date_column, value = keys
     ids = _ids(raw, id_column)
-    numbers = _read_numbers(raw, [value], date_column)
+    numbers = _read_numbers(raw, [value], date_column, ids)
     _check_once(raw, ids, dates.index, date_column)
     numbers = numbers.set_index(dates.index)
     found = []
