@@ -120,13 +120,6 @@ class Footprint(NamedTuple):
     def peak(self, n:int # windows of a batch
     )->int:
         return int(max(self.least, self.fixed + n*self.window))
-    def largest(self, room:int, # bytes
-        most:int # the largest power of two to be tried
-    )->int:
-        "The largest that fits; 0: none"
-        n = most
-        while n and self.peak(n) > room: n //= 2
-        return n
 
 _MANY = 256, 512   # windows that are counted
 _IN_TRAINING, _IN_EVALUATION = (2, 4), (6, 8)   # layers
@@ -233,21 +226,24 @@ def footprint(cfg:Config, # the run
     return _quantized(counted, config, cfg.llm_layers, held.bits)
 
 # %% ../nbs/06a_footprint.ipynb #device
-_OWN = dict(cpu=350_000_000, cuda=500_000_000)   # bytes that are not counted
-_GAPS = dict(cpu=1.3, cuda=1.1)   # times what is counted
+_OWN = dict(cpu=550_000_000, cuda=500_000_000)   # bytes that are not counted
+_GAPS = dict(cpu=1.25, cuda=1.1)   # times what is counted
 
 def needed(f:Footprint, n:int, # windows of a batch
     kind:str # cpu or cuda
 )->int:
     "Bytes that a step takes, gaps and all"
-    return int(_OWN[kind] + _GAPS[kind]*f.peak(n))
+    whole = f.frozen if kind == 'cpu' else 0   # bytes without gaps
+    return int(_OWN[kind] + whole + _GAPS[kind]*(f.peak(n) - whole))
 
 MOST = 256   # windows of a batch that are tried
 
 def largest_batch(f:Footprint, device:Device, most:int=MOST # the largest to be tried
 )->int:
     "The largest power of two whose step fits; 0: none does"
-    return f.largest(int((device.total - _OWN[device.kind])/_GAPS[device.kind]), most)
+    n = most
+    while n and needed(f, n, device.kind) > device.total: n //= 2
+    return n
 
 # %% ../nbs/06a_footprint.ipynb #eval-batch
 _MOST_AT_ONCE = dict(cpu=64, cuda=256)

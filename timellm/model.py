@@ -80,13 +80,21 @@ def map_words(layer:nn.Linear, # vocab to the number of prototypes
     if device == 'cpu' and torch.is_grad_enabled(): return _MapInParts.apply(layer.weight, layer.bias, words)
     return layer.weight @ words + layer.bias[:, None]
 
+# %% ../nbs/06_model.ipynb #kept
+def _kept(rows, columns, p, device):
+    "What dropout keeps, False with probability p (rounded to 2**-32): two numbers of each 64 random bits"
+    n = rows*columns
+    bits = torch.empty(n//2 + 1, dtype=torch.int64, device=device)
+    drawn = bits.random_(-2**63, None).view(torch.int32)[:n]
+    return drawn.view(rows, columns) >= int(p*2**32) - 2**31
+
 # %% ../nbs/06_model.ipynb #reprogramminglayer
 class ReprogrammingLayer(nn.Module):
     "Multi-head cross attention from patches to prototypes; paper section 3.1, equation 1"
+    dropout = .1   # of its weights, in training
     def __init__(self, d_model:int, n_heads:int, d_keys:int, d_llm:int): # d_keys: size of a head
         super().__init__()
         self.n_heads = n_heads
-        self.dropout = nn.Dropout(.1)
         self.query_projection = nn.Linear(d_model, d_keys*n_heads)
         self.out_projection = nn.Linear(d_keys*n_heads, d_llm)
         self.key_projection = nn.Linear(d_llm, d_keys*n_heads)
@@ -98,23 +106,26 @@ class ReprogrammingLayer(nn.Module):
         v = self.value_projection(prototypes).view(S, H, -1)   # (S, H, d_keys)
         return self.out_projection(self.attend(q, k, v).reshape(B, P, -1))
     def attend(self, q, k, v):   # to (B, P, H, d_keys)
-        drops = self.training and self.dropout.p > 0
+        drops = self.training and self.dropout > 0
         if drops and q.device.type == 'cpu': return self.in_steps(q, k, v)   # no fused kernel has dropout there
         return self.fused(q, k, v)
     def fused(self, q, k, v):   # (B, P, H, d_keys), (S, H, d_keys) twice
         "All patches of all windows as the queries of one attention; its weights are never in memory"
-        p = self.dropout.p if self.training else 0.
+        p = self.dropout if self.training else 0.
         def heads_first(t): return t.flatten(0, -3).transpose(0, 1)[None]   # (1, H, B*P or S, d_keys)
         out = F.scaled_dot_product_attention(*map(heads_first, (q, k, v)), dropout_p=p)   # (1, H, B*P, d_keys)
         return out[0].transpose(0, 1)   # (B*P, H, d_keys)
     def in_steps(self, q, k, v):
         "As `fused`, head after head; the weights are made anew for the backward pass"
         heads = [t.unbind(-2) for t in (q.flatten(0, 1), k, v)]   # H of (B*P or S, d_keys), three times
-        out = [checkpoint(self.one_head, *qkv, use_reentrant=False) for qkv in zip(*heads)]
-        return torch.stack(out, 1)   # (B*P, H, d_keys)
-    def one_head(self, q, k, v):   # (B*P, d_keys), (S, d_keys) twice
+        def once(q, k, v):
+            kept = _kept(len(q), len(k), self.dropout, q.device)   # (B*P, S)
+            return checkpoint(self.one_head, q, k, v, kept, use_reentrant=False, preserve_rng_state=False)
+        out = [once(*qkv) for qkv in zip(*heads)]
+        return torch.stack(out, 1)/(1 - self.dropout)   # (B*P, H, d_keys)
+    def one_head(self, q, k, v, kept):   # (B*P, d_keys), (S, d_keys) twice, (B*P, S)
         a = torch.softmax(q @ k.T*q.shape[-1]**-.5, -1)   # (B*P, S)
-        return self.dropout(a) @ v   # (B*P, d_keys)
+        return (a*kept) @ v   # (B*P, d_keys)
 
 # %% ../nbs/06_model.ipynb #flattenhead
 class FlattenHead(nn.Module):
