@@ -514,8 +514,7 @@ def going_on(cfg:Config, # the whole: its command is made from it
     **changed # settings to change
 )->str:
     "The command that goes on with a comparison or a search"
-    text = as_command(cfg, **changed).replace('timellm train', f'timellm {command}', 1)
-    return f'{text} {shlex.join(words)}'.rstrip()
+    return f'{as_command(cfg, command, **changed)} {shlex.join(words)}'.rstrip()
 
 def own_words(**options # value and default of each option
 )->list:

@@ -554,13 +554,14 @@ def _different(want, preset):
     return {n: v for n, v in want.items() if differs(n)}
 
 def as_command(cfg:Config, # the run
-    **changed # settings to change in the command
+    command:str='train', # of timellm, with its own words
+    **changed # settings to change in it
 )->str:
-    "The shortest `timellm train` command that makes `cfg`"
+    "The shortest command that makes `cfg`"
     want = {**asdict(cfg), **changed}
     def n_options(preset): return len(_different(want, preset)) + bool(preset)   # --preset is one, too
     preset = min(['', *PRESETS], key=n_options)
-    parts = ['timellm train']
+    parts = [f'timellm {command}']
     if preset: parts.append(option('preset', preset))
     for n, v in _different(want, preset).items(): parts.append(option(n, v))
     return ' '.join(parts)

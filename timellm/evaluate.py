@@ -34,7 +34,7 @@ from .named import to_be_fetched
 from .owa import *
 from .pretrained import load_backbone
 from .prompt import Prompter, describe
-from .screen import progress_bar
+from .screen import print_notes, progress_bar
 from .table import Table, content_sha256, grown_from, name_in_files, selected_table
 from .windows import *
 
@@ -410,7 +410,7 @@ def _announce(m, what, more): # `_Measurement`; what is measured, in words; note
     if not m.loaded.accelerator.is_main_process: return
     path, step = address_of(m.loaded.path), m.loaded.state['global_step']
     print(f'{path}: step {step}, {what} of {m.table.name}', flush=True)
-    for n in [*m.notes, *more]: print(f'NOTE: {n}')
+    print_notes([*m.notes, *more])
 
 def _write(m, result, since=''): # `_Measurement`; the table
     "Write the table of errors"

@@ -444,7 +444,7 @@ def _perhaps_newer(listed):
 def _of_other_code(folder, foreign, cfg): # foreign: of `Found`
     "Why `auto` does not choose where other code's checkpoints lie, and what to do"
     names = ', '.join(str(f.path.relative_to(experiment_folder(f.path))) for f in foreign)
-    command = as_command(cfg).replace('timellm train', f'timellm import {shlex.quote(str(folder.home))}', 1)
+    command = as_command(cfg, f'import {shlex.quote(str(folder.home))}')
     refused = next((f.refused for f in foreign if f.refused), '')
     lines = [f'{folder.home} holds checkpoints that were written by other code, not by timellm: {names}. '
         f'To go on with that run, bring its best and its newest step in:\n  {command}']

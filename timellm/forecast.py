@@ -10,6 +10,7 @@ __all__ = ['read_cutoff', 'Input', 'future_dates', 'missing_rows', 'gap_notes', 
 # %% ../nbs/10b_forecast.ipynb #imports
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,8 +31,8 @@ from .oddities import *
 from .owa import check_installed
 from .picture import Picture
 from .plots import *
-from .screen import is_main_process
-from .session import train
+from .screen import is_main_process, notes_once, print_notes
+from .session import PartOf, train
 from .table import *
 from .trainer import Progress
 from .windows import *
@@ -418,7 +419,7 @@ def forecast(cfg:Config, # the run; of a checkpoint alone: `config_of`
     gaps = missing_rows(inputs[0].series.calendar, inputs[0].n, cfg)
     notes += [*left_out, *past.notes, *gap_notes(gaps, cfg), *how.notes]
     notes += _pooled_note(predicted.pooled, len(past.channels))
-    for n in notes: print(f'NOTE: {n}')
+    print_notes(notes)
     title, parts = title_of(loaded, how, cfg, table.name), _parts(inputs, predicted, naive, cfg)
     return Forecast(parts, title, loaded.folder, name_in_files(table.name), table.keys, by, how.made_by)
 
@@ -480,8 +481,9 @@ def run(cfg:Config, # the run
 )->RunResult:
     "Train, evaluate the best checkpoint, forecast the future, print what came out"
     if cfg.data in M4_HORIZONS: check_installed()   # not only after the training
-    progress = train(cfg, df, on_step)[0]
-    table = evaluate(cfg, df=df)
-    f = forecast(cfg, df=df)
+    with notes_once():
+        progress = train(cfg, df, on_step, PartOf(partial(as_command, cfg, 'run')))[0]
+        table = evaluate(cfg, df=df)
+        f = forecast(cfg, df=df)
     print(f'\nModel and data: {f.title}\n{table_text(table)}\n{forecast_text(f, f.save())}')
     return RunResult(progress, table, f)

@@ -25,7 +25,7 @@ from .intervals import LEVELS, read_levels
 from .machine import only_one, pick_backbone_dtype
 from .oddities import check_scale
 from .prompt import describe
-from .screen import progress_bar
+from .screen import print_notes, progress_bar
 from .table import LongTable, Table, check_parquet, long_table
 
 # %% ../nbs/10ba_many.ipynb #job
@@ -48,7 +48,7 @@ def _job(loaded, table, date, scale, levels, by):
     own = Table([], table.name, [], table.keys)   # the run's table is found by its config
     job = Job(loaded, how_of(loaded, cfg, own, levels, by), table, cutoff, scale)
     notes = [*table.notes, *prompt_notes(loaded, cfg)]
-    for n in [*notes, *_new_note(job), *job.how.notes]: print(f'NOTE: {n}')
+    print_notes([*notes, *_new_note(job), *job.how.notes])
     return job
 
 def _new_note(job):

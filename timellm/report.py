@@ -108,7 +108,9 @@ def parameters(self:Reporter, trainer:Trainer,
     self.say(f'Device: {a.device}, precision {precision}, {a.num_processes} process(es); {_versions()}')
     if a.device.type == 'cuda': self.say(_NOT_EXACT)
     if why := _why_plain(trainer): self.say(f'No fast pass: {why}', screen=False)   # `try_fast` prints it
-    for note in notes_of(trainer.data.table, trainer.cfg): self.say(f'NOTE: {note}')
+    notes = notes_of(trainer.data.table, trainer.cfg)
+    for note in notes: self.say(f'NOTE: {note}', screen=False)
+    if self.is_main: print_notes(notes)
     self.say(_data_text(trainer))
 
 # %% ../nbs/08b_report.ipynb #status

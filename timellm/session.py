@@ -42,9 +42,9 @@ class Interrupted(KeyboardInterrupt):
         self.signum = signum
 
 class PartOf(NamedTuple):
-    "What a run is a part of: a comparison, or a search"
+    "What a run is a part of: a comparison, a search, or `timellm run`"
     command:Callable # of settings to change; gives the command that goes on with the whole
-    cfg:Config # of the whole, whose settings are shown once
+    cfg:Config=None # of the whole, which shows its settings once and says how to go on; None: the run does
 
 class Session:
     "A run with its folder, saver, reporter and trainer; `resume` puts it where it was, `fit` trains"
@@ -355,7 +355,7 @@ def stop(self:Session):
     why = 'Stopped' if signum else f'Stopped, as {self.cfg.max_hours:g} hours (max_hours) are almost over,'
     saved = f'NOT saved: {error}' if error else self.saved_text(step)
     text = f'{why} at step {step}, {saved}'
-    if not self.part_of:   # else the whole says how to go on
+    if not (self.part_of and self.part_of.cfg):   # else the whole says how to go on
         text += f". To go on (in the quickstart: Run all):\n  {self.command(resume_from_checkpoint='auto')}"
     self.say(text)
     if signum: raise Interrupted(signum)
