@@ -147,7 +147,8 @@ def keep_freed_memory(keep:bool # until it is called again; False: give back wha
     if sys.platform != 'linux': return
     libc = ctypes.CDLL(None)
     if not hasattr(libc, 'malloc_trim'): return
-    libc.mallopt(_MMAP_THRESHOLD, 2**30 if keep else 2**25)   # bytes of a block that is given back at once
+    kept = keep and libc.mallopt(_MMAP_THRESHOLD, 2**30)   # bytes of a block that is given back at once
+    if not kept: libc.mallopt(_MMAP_THRESHOLD, 2**25)   # the most that older ones take
     libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1 if keep else 2**26)   # bytes that may lie free
     if not keep: libc.malloc_trim(0)
 
