@@ -6,7 +6,7 @@
 __all__ = ['Backbone', 'check_length', 'hash_of_weights', 'weights_sha256', 'identify']
 
 # %% ../nbs/05_backbone.ipynb #imports
-import copy, hashlib
+import copy, hashlib, threading
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
@@ -44,6 +44,8 @@ class _Kept(NamedTuple):
     made_for:tuple=None # device, autocast's dtype or False, token ids
     keys:dict=None # {layer: keys and values}
 
+_one_pass = threading.RLock()   # a pass sets its model's attention for a while, which no other may meet
+
 class Backbone(nn.Module):
     "A frozen language model; `forward` is the fast pass where it is known to give what the plain one gives"
     common = torch.zeros(0, dtype=torch.long)   # token ids that all prompts are expected to begin with
@@ -76,9 +78,10 @@ class Backbone(nn.Module):
     def forward(self, ids, mask, patches, alike=None):   # (B, L), (B, L), (B, P, d_llm); from `begin_alike`, or None
         L, P = ids.shape[1], patches.shape[1]
         check_length(L, P, self.positions, self.name)
-        if self.fast is None: self.try_fast()
+        with _one_pass:
+            if self.fast is None: self.try_fast()
         is_fast = self.fast and L + P <= self.reach
-        with self.computing(patches.device.type):
+        with _one_pass, self.computing(patches.device.type):
             return self.fast_pass(ids, mask, patches, alike) if is_fast else self.plain_pass(ids, mask, patches)
 
 # %% ../nbs/05_backbone.ipynb #check-length

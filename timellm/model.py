@@ -77,7 +77,7 @@ def map_words(layer:nn.Linear, # vocab to the number of prototypes
     device = words.device.type
     if torch.is_autocast_enabled(device): return layer.weight @ words + layer.bias[:, None]
     words = words.to(layer.weight.dtype)
-    if device == 'cpu' and torch.is_grad_enabled(): return _MapInParts.apply(layer.weight, layer.bias, words)
+    if device == 'cpu' and not words.requires_grad: return _MapInParts.apply(layer.weight, layer.bias, words)
     return layer.weight @ words + layer.bias[:, None]
 
 # %% ../nbs/06_model.ipynb #kept
