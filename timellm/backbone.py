@@ -44,8 +44,6 @@ class _Kept(NamedTuple):
     made_for:tuple=None # device, autocast's dtype or False, token ids
     keys:dict=None # {layer: keys and values}
 
-_one_pass = threading.RLock()   # a pass sets its model's attention for a while, which no other may meet
-
 class Backbone(nn.Module):
     "A frozen language model; `forward` is the fast pass where it is known to give what the plain one gives"
     common = torch.zeros(0, dtype=torch.long)   # token ids that all prompts are expected to begin with
@@ -176,6 +174,7 @@ def _attend(module, q, k, v, mask, scaling=None, keys=None,
 # %% ../nbs/05_backbone.ipynb #register-attention
 # since transformers 4.53
 _HAS_INTERFACE = all(hasattr(transformers, n) for n in ('AttentionInterface', 'AttentionMaskInterface'))
+_one_pass = threading.RLock()   # a pass sets its model's attention for a while, which no other may meet
 
 @contextmanager
 def _attention(config, name):
