@@ -69,6 +69,10 @@ def published(model, x, texts, tokenizer):
     h = out.last_hidden_state[:, -patches.shape[1]:, :model.d_ff]   # (B, P, d_ff)
     return model.output_projection(h)*std + mean
 
+def frozen_bytes(name):
+    kind, config = MODELS[name]
+    with torch.device('meta'): return sum(p.nbytes for p in kind(config).parameters())
+
 def make_config_of(case):
     "The run of a case"
     sizes = dict(batch_size=case.batch, seq_len=case.seq_len, d_ff=32 if case.seq_len < 512 else 128)
@@ -244,9 +248,10 @@ class Benchmark:
         self.last = {}   # a case with batch 0: batch and peak in GB of the smaller batch
         self.rows = []
     def fits(self, case):
-        "Would it take less than `MOST`? What a smaller batch took says so; some 2 GB do not grow"
+        "Would it take less than `MOST`? What a smaller batch took says so; frozen weights and some 1.5 GB do not grow"
         smaller, peak = self.last.get(case._replace(batch=0), (case.batch, 0))
-        return 2 + max(peak - 2, 0)*case.batch/smaller <= MOST/1e9
+        stays = 1.5 + frozen_bytes(case.model)/1e9
+        return stays + max(peak - stays, 0)*case.batch/smaller <= MOST/1e9
     def run(self, case):
         "Figures of a case; None where it does not fit or fails"
         if not self.fits(case): return None

@@ -63,7 +63,7 @@ _OVER = 'settings to search, in quotes [learning_rate dropout weight_decay d_ff 
 _PLAN = 'print what would be done; create nothing, load no backbone'
 _WORKERS = 'runs at once: a number, in processes of this machine, or on a Ray cluster, as ray:8 [1]'
 _BY = 'model; best: what won on validation, a baseline perhaps; blend: the mixture of all that would have [model]'
-_OUTPUT = ("folder for CSV and PNG; NAME.parquet: a folder of Parquet files, for many series, "
+_OUTPUT = ("folder for CSV and PNG, or NAME.csv; NAME.parquet: a folder of Parquet files, for many series, "
     "and the same command goes on where it was [the experiment's, CSV and PNG]")
 _TOLD = dict(epoch='epochs that were completed, if the file leaves it open',
     global_step='optimizer steps that were made, likewise')
@@ -114,6 +114,8 @@ def make_parser(command:str # a name in `ABOUT`
     if has_settings:
         parser.add_argument('--preset', default='', help='settings to begin with: ' + ', '.join(PRESETS))
     add_own_options(parser, command)
+    words = [a.dest if a.required else f'[{a.dest}]' for a in parser._get_positional_actions()]
+    parser.usage = ' '.join([parser.prog, *words, '[--option value ...]'])   # else all options are in it, too
     return parser
 
 # %% ../nbs/12_cli.ipynb #parse

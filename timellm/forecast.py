@@ -439,16 +439,21 @@ def _stamp(last):
     if last.microsecond or last.nanosecond: text += f'{last.microsecond:06}{last.nanosecond:03}'
     return text
 
+def _csv_in(f, folder): # a `Forecast`
+    "The file of a forecast: the one that is named, or one in a folder"
+    if folder.suffix == '.csv' and not folder.is_dir(): return folder
+    name = f'forecast_{f.name}_{_stamp(f.last)}'
+    if f.by != 'model': name += f'_{f.by}'
+    return folder/f'{name}.csv'
+
 @patch
-def save(self:Forecast, folder='' # made if missing; empty: the experiment's
+def save(self:Forecast, folder='' # or NAME.csv; its folder is made if missing; empty: the experiment's folder
 )->tuple:
-    "Write the CSV and the PNG; their paths"
-    folder = Path(folder or self.folder)
-    name = f'forecast_{self.name}_{_stamp(self.last)}'
-    if self.by != 'model': name += f'_{self.by}'
-    csv, png = folder/f'{name}.csv', folder/f'{name}.png'
+    "Write the CSV, and the PNG beside it; their paths"
+    csv = _csv_in(self, Path(folder or self.folder))
+    png = csv.with_suffix('.png')
     if not is_main_process(): return csv, png   # it writes them
-    folder.mkdir(parents=True, exist_ok=True)
+    csv.parent.mkdir(parents=True, exist_ok=True)
     table = self.with_intervals if self.keys else self.with_intervals.reset_index()
     if self.by != 'model': table = table.assign(made_by=self.made_by)
     write_csv(table, csv)

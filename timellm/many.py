@@ -219,7 +219,13 @@ def check_folder(folder:Path, # that need not be there
     strange = [n for n in names if n not in ours]
     if strange: raise _refused(folder, f'{strange[0]!r}, which belongs to no forecast')
     for k, v in about.items():
-        if there.get(k) != v: raise _refused(folder, f'another forecast ({k} was {there.get(k)!r}, is {v!r})')
+        if there.get(k) != v: raise _refused(folder, f'another forecast, {_otherwise(k, there.get(k), v)}')
+
+_HASHED = dict(checkpoint='by another checkpoint', table='of a table with other values')
+
+def _otherwise(name, was, now):
+    "How a folder's forecast differs, in words"
+    return _HASHED.get(name, f'with {name} {was!r}, and this one has {now!r}')
 
 def _refused(folder, what):
     return TimeLLMError(f'{folder} holds {what}: name another folder (output, --output), or move this one away')
