@@ -38,6 +38,9 @@ def _reach(config):
             elif name in _LIMITS and isinstance(value, int): yield value
     return min(limits(config.to_dict()), default=float('inf'))
 
+# %% ../nbs/05_backbone.ipynb #one-pass
+_one_pass = threading.RLock()
+
 # %% ../nbs/05_backbone.ipynb #backbone-class
 class _Kept(NamedTuple):
     "Keys and values of the common tokens"
@@ -174,7 +177,6 @@ def _attend(module, q, k, v, mask, scaling=None, keys=None,
 # %% ../nbs/05_backbone.ipynb #register-attention
 # since transformers 4.53
 _HAS_INTERFACE = all(hasattr(transformers, n) for n in ('AttentionInterface', 'AttentionMaskInterface'))
-_one_pass = threading.RLock()   # a pass sets its model's attention for a while, which no other may meet
 
 @contextmanager
 def _attention(config, name):
