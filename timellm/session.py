@@ -23,7 +23,7 @@ from .config import *
 from .drive import check_project, on_drive, read_note
 from .folder import *
 from .footprint import check_fits
-from .machine import OutOfMemory, env_number, gpu_name, lock_here, only_one
+from .machine import OutOfMemory, env_number, gpu_name, lock_here, n_processes, only_one
 from .model import load_trained
 from .report import Reporter
 from .saver import Saver
@@ -475,7 +475,7 @@ _TWO_ON_A_GPU = ('Another training of this machine runs on this GPU, and two wou
 def _lock_of(folder, rank):
     "The path of the lock of an experiment's folder: beside it, or for one on Drive in the cache of this machine"
     check_project(folder.parent)
-    is_new = not folder.exists()
+    is_new = n_processes() < 2 and not folder.exists()   # of several, one would remove what another tries
     check_project(folder)   # before anything is loaded: it may be a file, a dead link, somebody else's
     with suppress(OSError):
         if is_new: folder.rmdir()   # it is made again with the first file
